@@ -1,0 +1,501 @@
+#!/usr/bin/env bash
+# From a fresh clone to a running kernel: sets up what is missing, builds, boots in QEMU; `./run.sh test` runs every test.
+# System packages come by apt; everything else stays in build/ and target/. `./run.sh help` lists what can be typed.
+set -uo pipefail
+
+readonly target=aarch64-unknown-none
+readonly kernel=target/$target/release/kernel
+readonly disk=build/disk.img
+readonly stages=(lint unit cross rust qemu)
+
+usage() {
+    cat <<'END'
+./run.sh [OPTIONS]        set up what is missing, build the kernel, boot it in QEMU; on a terminal it ends in
+                          the kernel's serial monitor (`help` there lists its commands, `poweroff` ends it),
+                          without one it is --check
+./run.sh test [STAGE...]  run the tests, quick ones first: lint unit cross rust qemu
+./run.sh clean            remove what was built
+./run.sh help             this text
+
+  --check           scripted boot: exit 0 only if the MAC, the disk's sector, an ARP answer, a DHCP lease and
+                    a ping answer were seen
+  --legacy          virtio-mmio version 1, QEMU's default (the default here too)
+  --modern          virtio-mmio version 2
+  --mac ADDR        MAC address of the network device
+  --pcap FILE       record every frame, both ways
+  --smp N           number of CPUs (default 1)
+  --qemu-args ARGS  further arguments for QEMU, separated by blanks
+END
+}
+
+say() { printf '==> %s\n' "$*" >&2; }
+die() {
+    printf 'run.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+# --- Running commands: each with a time limit, and none outlives this script ---
+
+child=
+# Runs a command or function beside this shell, so that a signal here ends it at once.
+attend() {
+    "$@" </dev/null &
+    child=$!
+    local status=0
+    wait "$child" || status=$?
+    child=
+    return "$status"
+}
+
+# limit SECONDS COMMAND...: `timeout` leads a process group of its own and ends all of it.
+limit() {
+    local status=0
+    attend timeout --kill-after=10 "$@" || status=$?
+    if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+        printf 'run.sh: not finished within %s s: %s\n' "$1" "${*:2}" >&2
+    fi
+    return "$status"
+}
+
+on_signal() {
+    if [ -n "$child" ]; then
+        kill -TERM "$child" 2>/dev/null
+        wait "$child" 2>/dev/null
+    fi
+    exit "$1"
+}
+
+catch_signals() {
+    trap 'on_signal 130' INT
+    trap 'on_signal 143' TERM
+    trap 'on_signal 129' HUP
+}
+
+# --- Set-up: system packages ---
+
+# What a stage uses, one line each: a command, a file, or a *_found function here, and the Debian package that brings it.
+needs() {
+    case $1 in
+    boot | qemu)
+        echo "qemu-system-aarch64 qemu-system-arm"
+        echo "qemu-system-aarch64 ipxe-qemu"
+        ;;&
+    boot | lint | rust | qemu)
+        echo "/etc/ssl/certs/ca-certificates.crt ca-certificates"
+        echo "cc gcc"
+        echo "/usr/include/stdio.h libc6-dev"
+        echo "clang_found clang-19"
+        ;;&
+    cross | qemu)
+        echo "python3 python3"
+        echo "ensurepip_found python3-venv"
+        ;;&
+    lint)
+        echo "clang-format-19 clang-format-19"
+        echo "shellcheck shellcheck"
+        ;;
+    unit | cross)
+        echo "cmake cmake"
+        echo "ninja ninja-build"
+        echo "gcc gcc"
+        echo "clang-19 clang-19"
+        echo "ld.lld-19 lld-19"
+        echo "llvm-nm-19 llvm-19"
+        ;;&
+    unit)
+        echo "/usr/include/cmocka.h libcmocka-dev"
+        echo "/usr/lib/llvm-19/lib/clang/19/lib/linux libclang-rt-19-dev"
+        ;;
+    cross)
+        echo "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu"
+        echo "riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf"
+        ;;
+    rust)
+        echo "clang-19 clang-19"
+        echo "libclang_found libclang1-19"
+        ;;
+    esac
+}
+
+# The C compiler for the kernel: clang 14 or later, by whatever name it has.
+find_clang() {
+    local name major
+    for name in clang-19 clang-{14..18} clang-{20..30} clang; do
+        command -v "$name" >/dev/null || continue
+        major=$("$name" -dumpversion 2>/dev/null | cut -d. -f1)
+        if [ "${major:-0}" -ge 14 ]; then
+            echo "$name"
+            return
+        fi
+    done
+    return 1
+}
+
+clang_found() { find_clang >/dev/null; }
+ensurepip_found() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+libclang_found() { compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null; }
+
+present() {
+    case $1 in
+    *_found) "$1" ;;
+    /*) [ -e "$1" ] ;;
+    *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+install_packages() {
+    local root=()
+    command -v apt-get >/dev/null || die "$(other_system "$@")"
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || die "as root, type: apt-get install $*"
+        root=(sudo)
+    fi
+    say "Installing $*"
+    "${root[@]}" timeout --foreground 300 apt-get -q update </dev/null ||
+        echo "run.sh: the package lists could not be renewed; using those that are there" >&2
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive timeout --foreground 1800 apt-get -q install -y \
+        --no-install-recommends -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold "$@" </dev/null
+}
+
+# What to type where there is no apt.
+other_system() {
+    local rustup="rustup toolchain install stable --target $target"
+    echo "missing here: $*. These are the Debian names; on this system type:"
+    if command -v dnf >/dev/null; then
+        echo "  sudo dnf install gcc clang lld qemu-system-aarch64-core rustup && rustup-init -y && $rustup"
+    elif command -v pacman >/dev/null; then
+        echo "  sudo pacman -S --needed gcc clang lld qemu-system-aarch64 rustup && $rustup"
+    elif command -v zypper >/dev/null; then
+        echo "  sudo zypper install gcc clang lld qemu-arm rustup && $rustup"
+    elif command -v apk >/dev/null; then
+        echo "  doas apk add gcc musl-dev clang lld qemu-system-aarch64 rustup && rustup-init -y && $rustup"
+    else
+        echo "  its own command to install gcc, clang (14 or later), lld, QEMU for aarch64 and rustup, then $rustup"
+    fi
+    echo "and run this again. ('./run.sh test' needs the named tools themselves; Debian 12 or Ubuntu 24.04 have them all.)"
+}
+
+# install_needs PART...: nothing is asked of the package manager when everything is there.
+install_needs() {
+    local part probe package missing=()
+    for part in "$@"; do
+        while read -r probe package; do
+            present "$probe" && continue
+            # Systems without clang 19 build the kernel with the clang they have; the tests name 19.
+            [ "$probe" = clang_found ] && ! offered clang-19 && package=clang
+            missing+=("$package")
+        done < <(needs "$part")
+    done
+    [ "${#missing[@]}" = 0 ] && return
+    mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+    install_packages "${missing[@]}" || die "could not install; see above, then type: apt-get install ${missing[*]}"
+}
+
+# Whether apt has a package, and for Rust's: a version that is new enough.
+offered() { command -v apt-cache >/dev/null && apt-cache show "$1" 2>/dev/null | grep -q '^Version:'; }
+
+# --- Set-up: Rust ---
+
+rust_bin=         # directory of the chosen rustc, cargo and rustdoc
+build_std=()      # set where the standard library must be built for the target
+readonly no_rustup=build/rustup-cannot-download
+
+oldest_rust() { sed -n 's/^rust-version = "1\.\([0-9]*\).*"/\1/p' Cargo.toml; }
+
+# Directories that hold a complete toolchain which is new enough, the user's own choice first.
+toolchains() {
+    local first dir minor oldest
+    oldest=$(oldest_rust)
+    first=$("${RUSTC:-rustc}" --print sysroot 2>/dev/null)
+    for dir in "$first/bin" "${RUSTUP_HOME:-$HOME/.rustup}"/toolchains/*/bin /usr/bin; do
+        if [ ! -x "$dir/rustc" ] || [ ! -x "$dir/cargo" ]; then continue; fi
+        minor=$("$dir/rustc" --version 2>/dev/null | sed -n 's/^rustc 1\.\([0-9]*\)\..*/\1/p')
+        [ "${minor:-0}" -ge "$oldest" ] && echo "$dir"
+    done
+}
+
+# A toolchain with the target's compiled library.
+find_target() {
+    local dir
+    while read -r dir; do
+        compgen -G "$("$dir/rustc" --print target-libdir --target "$target")/libcore-*" >/dev/null || continue
+        rust_bin=$dir
+        return
+    done < <(toolchains)
+    return 1
+}
+
+# A toolchain with the library's sources.
+find_sources() {
+    local dir
+    while read -r dir; do
+        [ -f "$("$dir/rustc" --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ] || continue
+        rust_bin=$dir
+        build_std=("-Zbuild-std=core,alloc")
+        return
+    done < <(toolchains)
+    return 1
+}
+
+# rustup may be there on machines that cannot reach its downloads: asked once, and the answer kept.
+rustup_target() {
+    command -v rustup >/dev/null && [ ! -e "$no_rustup" ] || return
+    say "Asking rustup for the target $target"
+    if [ -n "$(toolchains)" ]; then
+        limit 120 rustup target add "$target"
+    else
+        limit 600 rustup toolchain install stable --profile minimal --target "$target" --component rustfmt,clippy
+    fi && return
+    mkdir -p build && touch "$no_rustup"
+    return 1
+}
+
+debian_rust() {
+    if offered rustc-web; then
+        install_packages rustc-web cargo-web rust-web-src lld-19 && find_sources
+    elif offered rustup; then
+        install_packages rustup && rustup_target && find_target
+    else
+        return 1
+    fi
+}
+
+# Later steps use the chosen toolchain whole: doctests fail when rustc and rustdoc are of two versions.
+set_up_rust() {
+    find_target || { rustup_target && find_target; } || find_sources || debian_rust ||
+        die "no Rust 1.$(oldest_rust) for $target. Type 'rustup toolchain install stable --target $target'," \
+            "or on Debian 'apt-get install rustc-web cargo-web rust-web-src lld-19'"
+    export PATH=$rust_bin:$PATH RUSTC=$rust_bin/rustc RUSTDOC=$rust_bin/rustdoc
+    export CARGO_TERM_PROGRESS_WHEN=auto
+    CC_aarch64_unknown_none=$(find_clang) && export CC_aarch64_unknown_none
+    if ! compgen -G "$("$RUSTC" --print sysroot)/lib/rustlib/*/bin/rust-lld" >/dev/null; then
+        CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER=$(find_lld) ||
+            { install_packages lld-19 && CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER=$(find_lld); } ||
+            die "no linker: type 'apt-get install lld-19'"
+        export CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER
+    fi
+}
+
+find_lld() {
+    local name
+    for name in ld.lld-19 ld.lld-{14..18} ld.lld-{20..30} ld.lld; do
+        command -v "$name" >/dev/null && echo "$name" && return
+    done
+    return 1
+}
+
+# for_target COMMAND...: cargo for the kernel's target. Only here is the standard library built, never for the host.
+for_target() {
+    local verb=$1
+    shift
+    if [ "${#build_std[@]}" = 0 ]; then
+        limit 1800 "$rust_bin/cargo" "$verb" --locked --target "$target" "$@"
+    else
+        RUSTC_BOOTSTRAP=1 limit 1800 "$rust_bin/cargo" "$verb" --locked --target "$target" "${build_std[@]}" "$@"
+    fi
+}
+
+for_host() { limit 1800 "$rust_bin/cargo" "$@"; }
+
+# --- Set-up: Python packages, pinned, in a place of their own ---
+
+set_up_python() {
+    local venv=build/venv
+    cmp -s tests/requirements.txt "$venv/requirements.txt" && "$venv/bin/python" -c 'import pytest' 2>/dev/null && return
+    say "Setting up the Python packages of the tests"
+    rm -rf "$venv"
+    limit 120 python3 -m venv "$venv" || die "no Python environment: type 'apt-get install python3-venv'"
+    limit 600 "$venv/bin/pip" install --disable-pip-version-check --require-hashes --only-binary :all: \
+        -r tests/requirements.txt || die "the tests' Python packages could not be installed (see above)"
+    cp tests/requirements.txt "$venv/requirements.txt"
+}
+
+# --- Boot ---
+
+build_kernel() {
+    say "Building the kernel"
+    for_target build --release -p kernel
+}
+
+make_disk() {
+    [ -s "$disk" ] && return
+    mkdir -p build && head -c 1048576 /dev/urandom >"$disk.$$" && mv "$disk.$$" "$disk"
+}
+
+mode=auto transport=legacy mac=52:54:00:12:34:56 pcap='' cpus=1 extra=()
+
+# The machine as an array: the disk is read-only so that several runs may share it.
+machine() {
+    qemu=(qemu-system-aarch64 -M virt -cpu cortex-a53 -m 512M -smp "$cpus" -nodefaults -display none -kernel "$kernel"
+        -drive "if=none,id=disk0,format=raw,readonly=on,file=$disk" -device "virtio-blk-device,drive=disk0"
+        -netdev "user,id=net0" -device "virtio-net-device,id=nic0,netdev=net0,mac=$mac")
+    [ "$transport" = modern ] && qemu+=(-global virtio-mmio.force-legacy=false)
+    [ -n "$pcap" ] && qemu+=(-object "filter-dump,id=dump0,netdev=net0,file=${pcap//,/,,}")
+    qemu+=(${extra[@]+"${extra[@]}"})
+}
+
+boot() {
+    install_needs boot
+    set_up_rust
+    build_kernel || die "the kernel was not built (see above)"
+    make_disk || die "could not write $disk"
+    machine
+    if [ "$mode" = check ] || { [ "$mode" = auto ] && [ ! -t 0 ]; }; then
+        check_boot
+    else
+        say "Booting; 'help' lists the monitor's commands, 'poweroff' or Ctrl-A x ends it"
+        exec "${qemu[@]}" -chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console
+    fi
+}
+
+check_boot() {
+    local status=0 began=$SECONDS
+    scratch=$(mktemp -d) || die "no place for temporary files"
+    trap 'rm -rf "$scratch"' EXIT
+    say "Booting (scripted, at most 90 s)"
+    limit 90 "${qemu[@]}" -append check -serial chardev:console \
+        -chardev "stdio,id=console,logfile=$scratch/serial" || status=$?
+    tr -d '\r' <"$scratch/serial" >"$scratch/log" 2>/dev/null
+    verdict "$status" "$scratch/log"
+    say "All seen in $((SECONDS - began)) s: MAC address, disk sector, DHCP lease, ARP answer, ping answer"
+}
+
+# verdict STATUS LOG: every line must be there, and the sector must be the image's.
+verdict() {
+    local sector reason
+    sector=$(head -c 32 "$disk" | od -An -v -tx1 | tr -d ' \n')
+    expect() { grep -Eq "$1" "$log" || die "check failed: $2"; }
+    local log=$2
+    expect "^VirtIO Net: MAC=${mac,,}\$" "the serial output has no line 'VirtIO Net: MAC=${mac,,}'"
+    expect "^Disk: sector 0: $sector\$" "the sector printed is not that of $disk, or none was"
+    expect '^DHCP: [0-9.]+/[0-9]+ gateway [0-9.]+' "no DHCP lease ($(grep -m1 '^DHCP:' "$log" || echo 'no line about DHCP'))"
+    expect '^ARP: [0-9.]+ is at ([0-9a-f]{2}:){5}[0-9a-f]{2}$' "no ARP answer"
+    expect '^Ping: [0-9.]+ seq [0-9]+ ' "no ping answer"
+    reason=$(grep -m1 '^CHECK: failed' "$log") && die "check failed: the kernel says '$reason'"
+    expect '^CHECK: ok$' "the kernel did not say 'CHECK: ok'"
+    [ "$1" = 0 ] || die "check failed: QEMU ended with status $1"
+}
+
+# --- Tests ---
+
+stage_lint() {
+    local failed=0 sources
+    mapfile -t sources < <(find include c-driver tests -name '*.[ch]' ! -name virtio_net_platform.h)
+    clang-format-19 --dry-run -Werror "${sources[@]}" || failed=1
+    shellcheck run.sh .ci/run || failed=1
+    for_host fmt --all --check || failed=1
+    if [ ! -x "$rust_bin/cargo-clippy" ]; then
+        echo "run.sh: $rust_bin has no clippy, and no package brings it for this toolchain: clippy was not run" >&2
+        return "$failed"
+    fi
+    for_host clippy --locked -p virtio-net-c -p xtask -p levitate-utils --all-targets -- -D warnings || failed=1
+    for_host clippy --locked -p virtio-net-c --all-features --all-targets -- -D warnings || failed=1
+    for_target clippy --release -p kernel -- -D warnings || failed=1
+    return "$failed"
+}
+
+# rustfmt and clippy are components of their own, in rustup and in Debian.
+set_up_lint() {
+    if [ ! -x "$rust_bin/cargo-fmt" ] || [ ! -x "$rust_bin/cargo-clippy" ]; then
+        case $rust_bin in
+        */toolchains/*) limit 300 rustup component add --toolchain "$(basename "${rust_bin%/bin}")" rustfmt clippy ;;
+        *) [ -x "$rust_bin/cargo-fmt" ] || install_packages rustfmt-web ;;
+        esac
+    fi
+    [ -x "$rust_bin/cargo-fmt" ] || die "no rustfmt in $rust_bin: type 'rustup component add rustfmt clippy'"
+}
+
+# preset NAME: configure, build and run what the preset has.
+preset() {
+    say "C with preset $1"
+    limit 120 cmake --preset "$1" && limit 900 cmake --build --preset "$1" && limit 900 ctest --preset "$1" --output-on-failure
+}
+
+stage_unit() {
+    local name failed=0
+    for name in gcc-asan clang-asan clang-tsan; do
+        preset "$name" || failed=1
+    done
+    return "$failed"
+}
+
+stage_cross() {
+    local name failed=0
+    for name in {aarch64,x86_64,riscv64}-{gcc,clang}; do
+        preset "$name" || failed=1
+    done
+    limit 300 build/venv/bin/pytest tests/abi || failed=1
+    return "$failed"
+}
+
+stage_rust() {
+    local failed=0
+    for_host test --locked -p virtio-net-c || failed=1
+    for_host test --locked -p virtio-net-c --all-features || failed=1
+    for_host test --locked -p levitate-utils || failed=1
+    for_host run --locked -p xtask -- check || failed=1
+    return "$failed"
+}
+
+stage_qemu() { build_kernel && make_disk && limit 1800 build/venv/bin/pytest -n 2 tests/qemu; }
+
+# A stage runs in a shell of its own, where a signal must end what it started.
+run_stage() {
+    catch_signals
+    "stage_$1"
+}
+
+run_tests() {
+    local stage began status passed=0 failed=0 table=''
+    [ $# = 0 ] && set -- "${stages[@]}"
+    for stage in "$@"; do
+        [[ " ${stages[*]} " = *" $stage "* ]] || die "no stage '$stage'; there are: ${stages[*]}"
+    done
+    install_needs "$@"
+    if [[ " $* " =~ \ (lint|rust|qemu)\  ]]; then set_up_rust; fi
+    if [[ " $* " =~ \ lint\  ]]; then set_up_lint; fi
+    if [[ " $* " =~ \ (cross|qemu)\  ]]; then set_up_python; fi
+    export CTEST_PARALLEL_LEVEL=2 PYTHONDONTWRITEBYTECODE=1
+    for stage in "$@"; do
+        say "Stage $stage"
+        began=$SECONDS status=passed
+        attend run_stage "$stage" || status=FAILED
+        if [ "$status" = passed ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+        table+=$(printf '%-8s %-8s %5d s' "$stage" "$status" $((SECONDS - began)))$'\n'
+    done
+    printf '\n%s%d passed, %d failed\n' "$table" "$passed" "$failed"
+    [ "$failed" = 0 ]
+}
+
+# --- Command line ---
+
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")" || exit
+catch_signals
+
+verb=boot arguments=()
+value() { [ $# -ge 2 ] || die "$1 needs a value; './run.sh help' lists the options"; }
+while [ $# -gt 0 ]; do
+    case $1 in
+    --check) mode=check ;;
+    --legacy | --modern) transport=${1#--} ;;
+    --mac) value "$@" && mac=$2 && shift ;;
+    --pcap) value "$@" && pcap=$2 && shift ;;
+    --smp) value "$@" && cpus=$2 && shift ;;
+    --qemu-args) value "$@" && read -ra extra <<<"$2" && shift ;;
+    -h | --help | help) usage && exit ;;
+    test | clean) verb=$1 ;;
+    *)
+        [ "$verb" = test ] || die "unknown argument '$1'; './run.sh help' lists what can be typed"
+        arguments+=("$1")
+        ;;
+    esac
+    shift
+done
+[[ -z $pcap || $pcap = /* ]] || pcap=$here/$pcap
+
+case $verb in
+boot) boot ;;
+test) run_tests ${arguments[@]+"${arguments[@]}"} ;;
+clean) rm -rf build target ;;
+esac
