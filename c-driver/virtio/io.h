@@ -1,0 +1,180 @@
+/*
+ * io.h - the only places where the driver touches memory that the device can change, and its registers.
+ *
+ * Ring memory is read and written through these accessors and through nothing else, each value once, into a local that is then
+ * checked. They carry the ordering too: avail.idx is stored with release, used.idx is loaded with acquire, and one full
+ * barrier stands between the store of one side's index and the load of the other side's event (virtio 1.2, 2.7.13, 2.7.7.1).
+ *
+ * Everything is little-endian (1.2, 1.4); a legacy device uses the guest's order, which on the machines supported is the same.
+ */
+#ifndef VIRTIO_IO_H
+#define VIRTIO_IO_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the driver is written for little-endian machines"
+#endif
+
+#if defined(__GNUC__)
+#define VIRTIO_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define VIRTIO_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define VIRTIO_COLD __attribute__((cold, noinline))
+#define VIRTIO_INLINE static inline __attribute__((always_inline))
+#else
+#define VIRTIO_LIKELY(condition) (condition)
+#define VIRTIO_UNLIKELY(condition) (condition)
+#define VIRTIO_COLD
+#define VIRTIO_INLINE static inline
+#endif
+
+/* Internal symbols that cross files: invisible outside a shared object, so that the archive links beside other drivers. */
+#if defined(__GNUC__)
+#define VIRTIO_HIDDEN __attribute__((visibility("hidden")))
+#else
+#define VIRTIO_HIDDEN
+#endif
+
+/*
+ * The tests' device lives in the same process. A build with VIRTIO_MODEL asks it for each register, and tells it of each read of
+ * shared memory right after it happened, so that it can change what was read: a second read of the same field is then seen.
+ */
+#ifdef VIRTIO_MODEL
+uint32_t virtio_model_read(const volatile void *address, unsigned width);
+void virtio_model_write(volatile void *address, unsigned width, uint32_t value);
+void virtio_model_fetched(const volatile void *address, unsigned width);
+#else
+VIRTIO_INLINE void virtio_model_fetched(const volatile void *address, unsigned width)
+{
+    (void)address;
+    (void)width;
+}
+#endif
+
+/* -------------------------------------------------------------------------------------------------- shared memory */
+
+VIRTIO_INLINE uint16_t shared_load_acquire16(const uint16_t *address)
+{
+    uint16_t value = atomic_load_explicit((const _Atomic uint16_t *)address, memory_order_acquire);
+    virtio_model_fetched(address, sizeof value);
+    return value;
+}
+
+VIRTIO_INLINE uint16_t shared_load16(const uint16_t *address)
+{
+    uint16_t value = atomic_load_explicit((const _Atomic uint16_t *)address, memory_order_relaxed);
+    virtio_model_fetched(address, sizeof value);
+    return value;
+}
+
+VIRTIO_INLINE uint32_t shared_load32(const uint32_t *address)
+{
+    uint32_t value = *(const volatile uint32_t *)address;
+    virtio_model_fetched(address, sizeof value);
+    return value;
+}
+
+VIRTIO_INLINE void shared_store_release16(uint16_t *address, uint16_t value)
+{
+    atomic_store_explicit((_Atomic uint16_t *)address, value, memory_order_release);
+}
+
+/* For fields that the device may read at any time and whose order does not matter (flags, used_event). */
+VIRTIO_INLINE void shared_store16(uint16_t *address, uint16_t value)
+{
+    atomic_store_explicit((_Atomic uint16_t *)address, value, memory_order_relaxed);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- barriers */
+
+/* Orders every access before it against every access after it. */
+VIRTIO_INLINE void barrier_full(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Orders stores to memory before a store to a register. A C11 fence does not do that on every machine: on RISC-V it leaves the
+ * input/output accesses out, and on Arm it covers the inner shareable domain only. */
+VIRTIO_INLINE void barrier_memory_before_io_write(void)
+{
+#if defined(__aarch64__)
+    __asm__ volatile("dmb oshst" ::: "memory");
+#elif defined(__riscv)
+    __asm__ volatile("fence rw, o" ::: "memory");
+#elif defined(__arm__)
+    __asm__ volatile("dmb" ::: "memory");
+#else
+    __asm__ volatile("" ::: "memory");
+    atomic_thread_fence(memory_order_release);
+#endif
+}
+
+/* Orders the read of a register before what follows, memory and registers. */
+VIRTIO_INLINE void barrier_io_read_before_all(void)
+{
+#if defined(__aarch64__)
+    __asm__ volatile("dmb oshld" ::: "memory");
+#elif defined(__riscv)
+    __asm__ volatile("fence i, iorw" ::: "memory");
+#elif defined(__arm__)
+    __asm__ volatile("dmb" ::: "memory");
+#else
+    __asm__ volatile("" ::: "memory");
+    atomic_thread_fence(memory_order_acquire);
+#endif
+}
+
+/* ----------------------------------------------------------------------------------------------------------- registers */
+
+/* On aarch64 a register access must be a plain load or store of one register: the forms with write-back that a compiler may choose for
+ * volatile cannot be emulated by a hypervisor, because they leave no syndrome. */
+VIRTIO_INLINE uint32_t register_read(const volatile void *address, unsigned width)
+{
+    uint32_t value = 0;
+#ifdef VIRTIO_MODEL
+    value = virtio_model_read(address, width);
+#elif defined(__aarch64__)
+    switch (width) {
+    case 1:
+        __asm__ volatile("ldrb %w0, [%1]" : "=r"(value) : "r"(address) : "memory");
+        break;
+    case 2:
+        __asm__ volatile("ldrh %w0, [%1]" : "=r"(value) : "r"(address) : "memory");
+        break;
+    default:
+        __asm__ volatile("ldr %w0, [%1]" : "=r"(value) : "r"(address) : "memory");
+        break;
+    }
+#else
+    switch (width) {
+    case 1:
+        value = *(const volatile uint8_t *)address;
+        break;
+    case 2:
+        value = *(const volatile uint16_t *)address;
+        break;
+    default:
+        value = *(const volatile uint32_t *)address;
+        break;
+    }
+#endif
+    barrier_io_read_before_all();
+    return value;
+}
+
+VIRTIO_INLINE void register_write32(volatile void *address, uint32_t value)
+{
+    barrier_memory_before_io_write();
+#ifdef VIRTIO_MODEL
+    virtio_model_write(address, 4, value);
+#elif defined(__aarch64__)
+    __asm__ volatile("str %w0, [%1]" ::"r"(value), "r"(address) : "memory");
+#else
+    *(volatile uint32_t *)address = value;
+#endif
+}
+
+#endif /* VIRTIO_IO_H */

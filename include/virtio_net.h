@@ -1,0 +1,536 @@
+/*
+ * virtio_net.h - the virtio network driver: what it offers.
+ *
+ * One driver instance serves one network card (virtio 1.2, 5.1) over memory that the caller provides. The driver allocates
+ * nothing from a heap, keeps no global state, and never waits except where a call says so, and then with a limit.
+ *
+ * Handle. `struct virtio_net *` is the address of the caller's storage: an array of VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots)
+ * bytes, aligned to VIRTIO_NET_STORAGE_ALIGNMENT. Between calls the storage may be moved with memcpy; its new address is the
+ * handle from then on. It holds no address of its own, and never lies in memory that the device can reach.
+ *
+ * Results. Every call that can fail returns an int32_t: a count or VIRTIO_NET_SUCCESS (0) where it succeeded, a negative
+ * VIRTIO_NET_ERROR_* where it did not. virtio_net_last_error tells which register or ring field was wrong.
+ *
+ * Threads. The calls are in four groups, named in each comment:
+ *   whole     needs the driver alone: no other call at the same time;
+ *   transmit  one thread at a time; may run beside a `receive` and an `interrupt` call on another processor;
+ *   receive   one thread at a time; may run beside a `transmit` and an `interrupt` call on another processor;
+ *   read      writes nothing and reaches no register: may run beside any call of another group except `whole`. A number that
+ *             another processor is changing meanwhile may be old.
+ *   interrupt one thread at a time, or the interrupt handler; beside transmit and receive.
+ * The transport and the platform must stand the same: see virtio_net_platform.h.
+ *
+ * Slots. Each direction has a fixed number of slots, powers of two. A slot is the identity of one packet in that direction
+ * from the moment it is reserved, posted or peeked until it is free again. With a pool each slot owns one buffer; without one
+ * (0 bytes for a buffer in the options) packets lie in memory of the caller.
+ *
+ * Growth. The structures of set-up and of reports begin with their size and grow at the tail only. A caller with an older
+ * header passes a smaller size and gets what fits; one with a newer header is served as long as what this library does not know
+ * is zero. `struct virtio_net_packet` is frozen at 64 bytes.
+ *
+ * Sections cited are those of "Virtual I/O Device (VIRTIO) Version 1.2".
+ *
+ * Licence: MIT OR Apache-2.0
+ */
+#ifndef VIRTIO_NET_H
+#define VIRTIO_NET_H
+
+#include "virtio_net_platform.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------ version and storage */
+
+/* Version of this interface: major * 65536 + minor. The same major number means the same binary interface, grown. */
+#define VIRTIO_NET_ABI_MAJOR 0
+#define VIRTIO_NET_ABI_MINOR 1
+#define VIRTIO_NET_ABI_VERSION 1
+
+/* Bytes of storage: a fixed part and a part a slot, transmit and receive slots together. They do not grow within a major
+ * version; the fixed part has room to spare for that. */
+#define VIRTIO_NET_STORAGE_FIXED 768
+#define VIRTIO_NET_STORAGE_PER_SLOT 32
+#define VIRTIO_NET_STORAGE_ALIGNMENT 64
+#define VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots) \
+    (VIRTIO_NET_STORAGE_FIXED + VIRTIO_NET_STORAGE_PER_SLOT * ((tx_slots) + (rx_slots)))
+
+/* The most slots that one direction can have (the largest split ring, 2.7), and the fewest. */
+#define VIRTIO_NET_MAX_SLOTS 32768
+#define VIRTIO_NET_MIN_SLOTS 2
+
+/* One driver. Only its address is used. */
+struct virtio_net;
+
+/* ------------------------------------------------------------------------------------------------------- status codes */
+
+/* Codes do not change their meaning or their number. virtio_net_status_name and virtio_net_status_text give each as text. */
+enum {
+    VIRTIO_NET_SUCCESS = 0,
+    /* The call is at fault. */
+    VIRTIO_NET_ERROR_INVALID_ARGUMENT = -1,  /* a pointer that must not be NULL is, or a value makes no sense */
+    VIRTIO_NET_ERROR_STORAGE = -2,           /* the storage is too small for the slots asked for, or misaligned */
+    VIRTIO_NET_ERROR_ABI_VERSION = -3,       /* the header's major version is not the library's */
+    VIRTIO_NET_ERROR_STRUCT_SIZE = -4,       /* a `size` is too small, or what lies past the known part is not zero */
+    VIRTIO_NET_ERROR_TABLE = -5,             /* a required function of a table is NULL */
+    VIRTIO_NET_ERROR_OPTIONS = -6,           /* an option is out of its range: last_error tells which */
+    VIRTIO_NET_ERROR_UNSUPPORTED = -7,       /* reserved for later: a flag, a queue pair or a call of a newer version */
+    VIRTIO_NET_ERROR_STATE = -8,             /* the driver is not in the state that the call needs (stopped, closed …) */
+    VIRTIO_NET_ERROR_QUEUE_PAIR = -9,        /* there is no such queue pair: 0 is the only one */
+    VIRTIO_NET_ERROR_FLAGS = -10,            /* flags that the call does not know */
+    VIRTIO_NET_ERROR_FRAME_EMPTY = -11,      /* a frame of less than 14 bytes: no Ethernet header */
+    VIRTIO_NET_ERROR_FRAME_TOO_LONG = -12,   /* a frame longer than info.max_frame_length or than the slot's buffer */
+    VIRTIO_NET_ERROR_BUFFER_TOO_SMALL = -13, /* a received frame does not fit the buffer offered; it stays where it is */
+    VIRTIO_NET_ERROR_SLOT = -14,             /* the slot is not one that the caller holds */
+    VIRTIO_NET_ERROR_NO_POOL = -15,          /* the call needs a pool, and this direction has none */
+    VIRTIO_NET_ERROR_QUEUE_FULL = -16,       /* no free slot: reap, or wait for the device */
+    /* The host is at fault. */
+    VIRTIO_NET_ERROR_NO_MEMORY = -32,   /* dma_alloc failed */
+    VIRTIO_NET_ERROR_DMA_ADDRESS = -33, /* dma_alloc returned a misaligned address, address 0, or one the device cannot use */
+    /* The device is at fault. */
+    VIRTIO_NET_ERROR_MAGIC = -48,            /* no virtio device at these registers */
+    VIRTIO_NET_ERROR_DEVICE_VERSION = -49,   /* a register interface that is neither version 1 nor 2 */
+    VIRTIO_NET_ERROR_NOT_NETWORK = -50,      /* a virtio device, but not a network card */
+    VIRTIO_NET_ERROR_RESET_TIMEOUT = -51,    /* the device did not confirm its reset within the limit */
+    VIRTIO_NET_ERROR_FEATURES = -52,         /* the device refused the features (FEATURES_OK did not stick) */
+    VIRTIO_NET_ERROR_QUEUE_MISSING = -53,    /* a queue that must exist has size 0, or less than two entries */
+    VIRTIO_NET_ERROR_QUEUE_IN_USE = -54,     /* a queue is in use after the reset */
+    VIRTIO_NET_ERROR_QUEUE_SETUP = -55,      /* the device or its transport refused a queue */
+    VIRTIO_NET_ERROR_CONFIG_SPACE = -56,     /* the configuration space ends before a field that the features promise */
+    VIRTIO_NET_ERROR_CONFIG_UNSTABLE = -57,  /* the configuration space changed at each of many reads */
+    VIRTIO_NET_ERROR_NO_ADDRESS = -58,       /* no usable MAC address: none from the device, no `fallback_mac` in the options,
+                                                and no `random` in the platform table */
+    VIRTIO_NET_ERROR_NEEDS_RESET = -59,      /* the device asked for a reset, or broke a rule: virtio_net_recover */
+    VIRTIO_NET_ERROR_USED_INDEX = -60,       /* used.idx moved by more than was in flight: the queue is broken */
+    VIRTIO_NET_ERROR_USED_ID = -61,          /* a used element names no buffer in flight: the queue is broken */
+    VIRTIO_NET_ERROR_DEVICE_GONE = -62       /* every register reads as ones: the device is not there any more */
+};
+
+/* --------------------------------------------------------------------------------------------------- features (bit numbers) */
+
+/* Bits that this driver knows (5.1.3, 6). Which of them it asks for: virtio_net_info. */
+enum {
+    VIRTIO_NET_FEATURE_CSUM = 0,
+    VIRTIO_NET_FEATURE_GUEST_CSUM = 1,
+    VIRTIO_NET_FEATURE_MTU = 3,
+    VIRTIO_NET_FEATURE_MAC = 5,
+    VIRTIO_NET_FEATURE_MRG_RXBUF = 15,
+    VIRTIO_NET_FEATURE_STATUS = 16,
+    VIRTIO_NET_FEATURE_CTRL_VQ = 17,
+    VIRTIO_NET_FEATURE_MQ = 22,
+    VIRTIO_NET_FEATURE_NOTIFY_ON_EMPTY = 24,
+    VIRTIO_NET_FEATURE_ANY_LAYOUT = 27,
+    VIRTIO_NET_FEATURE_INDIRECT_DESC = 28,
+    VIRTIO_NET_FEATURE_EVENT_IDX = 29,
+    VIRTIO_NET_FEATURE_VERSION_1 = 32,
+    VIRTIO_NET_FEATURE_ACCESS_PLATFORM = 33,
+    VIRTIO_NET_FEATURE_RING_PACKED = 34,
+    VIRTIO_NET_FEATURE_IN_ORDER = 35,
+    VIRTIO_NET_FEATURE_ORDER_PLATFORM = 36,
+    VIRTIO_NET_FEATURE_NOTIFICATION_DATA = 38,
+    VIRTIO_NET_FEATURE_RING_RESET = 40
+};
+
+/* ------------------------------------------------------------------------------------------------------------ options */
+
+enum {
+    /* Fields of a received header that were not negotiated are ignored instead of costing the frame. */
+    VIRTIO_NET_OPTION_TRUST_HEADER = 1
+};
+
+/* What the caller wants. All zero but `size` is a good choice for everything. */
+struct virtio_net_options {
+    uint32_t size;             /* sizeof(struct virtio_net_options) */
+    uint32_t flags;            /* VIRTIO_NET_OPTION_* */
+    uint64_t feature_mask;     /* features that may be used, a bit each; 0: all that the driver implements. VERSION_1 is always used
+                                  where offered */
+    uint32_t tx_slots;         /* transmit slots, a power of two in 2..32768; 0: 256. Fewer where the device has fewer */
+    uint32_t rx_slots;         /* receive slots, likewise */
+    uint32_t tx_buffer_bytes;  /* longest frame that a transmit slot's pool buffer holds, 60..65535; 0: 1,518;
+                                  VIRTIO_NET_NO_POOL: no pool, memory of the caller only */
+    uint32_t rx_buffer_bytes;  /* longest frame that a receive slot's pool buffer holds, 1514..65535; 0: 1,518;
+                                  VIRTIO_NET_NO_POOL: no pool */
+    uint32_t rx_headroom;      /* bytes between a 16-byte boundary plus 16 and the received frame, 0..256: 2 aligns the IP header */
+    uint32_t log_level;        /* lines up to this VIRTIO_NET_LOG_* level; 0: errors and warnings */
+    uint32_t reset_timeout_us; /* limit for a reset, in microseconds; 0: 100,000 */
+    uint8_t fallback_mac[6];   /* address of a device that has none, or one that is not unicast; all zero: none given */
+    uint8_t reserved[6];       /* 0 */
+};
+
+/* Value of tx_buffer_bytes and rx_buffer_bytes: this direction has no pool. */
+#define VIRTIO_NET_NO_POOL 0xffffffff
+
+/* ------------------------------------------------------------------------------------------------------------- packet */
+
+/* Flags of a packet. A field with a flag counts only where its flag is set. */
+enum {
+    VIRTIO_NET_PACKET_LOST = 1,       /* out: the device was reset before it used this buffer */
+    VIRTIO_NET_PACKET_EXTERNAL = 2,   /* out: the buffer is the caller's, `cookie` tells which */
+    /* Reserved: a call refuses them with VIRTIO_NET_ERROR_UNSUPPORTED. */
+    VIRTIO_NET_PACKET_MORE = 16,       /* the frame goes on in the next packet */
+    VIRTIO_NET_PACKET_NEEDS_CSUM = 32, /* csum_start, csum_offset */
+    VIRTIO_NET_PACKET_CSUM_VALID = 64,
+    VIRTIO_NET_PACKET_GSO = 128,       /* gso_type, gso_size, header_length */
+    VIRTIO_NET_PACKET_HASH = 256,      /* hash, hash_type */
+    VIRTIO_NET_PACKET_VLAN = 512,      /* vlan */
+    VIRTIO_NET_PACKET_TIMESTAMP = 1024 /* timestamp_ns */
+};
+
+/* One frame, from its Ethernet header to the last byte before the check sequence. Frozen: 64 bytes on every machine. */
+struct virtio_net_packet {
+    uint64_t cookie;         /* external buffers: the caller's word, returned as it was */
+    uint8_t *data;           /* the frame's first byte, for the processor */
+#if UINTPTR_MAX == 0xffffffff
+    uint32_t data_padding;
+#endif
+    uint64_t device_address; /* external buffers: the frame's first byte, for the device */
+    uint32_t length;         /* bytes */
+    uint32_t flags;          /* VIRTIO_NET_PACKET_* */
+    uint16_t slot;           /* which slot, from reserve, post and peek */
+    uint16_t csum_start;
+    uint16_t csum_offset;
+    uint16_t gso_size;
+    uint16_t header_length;
+    uint8_t gso_type;
+    uint8_t hash_type;
+    uint16_t segments;
+    uint16_t vlan;
+    uint32_t hash;
+    uint32_t reserved;
+    uint64_t timestamp_ns;
+};
+
+/* ------------------------------------------------------------------------------------------------------------ reports */
+
+/* Where a driver stands in its life. */
+enum {
+    VIRTIO_NET_STATE_CLOSED = 0,     /* not set up, or set up without success: only virtio_net_last_error may be called */
+    VIRTIO_NET_STATE_RUNNING = 1,
+    VIRTIO_NET_STATE_STOPPED = 2,    /* virtio_net_stop; memory and settings are kept */
+    VIRTIO_NET_STATE_FAILED = 3,     /* a queue is broken or the device needs a reset: virtio_net_recover */
+    VIRTIO_NET_STATE_ABANDONED = 4   /* virtio_net_abandon */
+};
+
+/* What was agreed with the device. */
+struct virtio_net_info {
+    uint32_t size;             /* in: sizeof(struct virtio_net_info) */
+    uint32_t state;            /* VIRTIO_NET_STATE_* */
+    uint64_t device_features;  /* what the device offered */
+    uint64_t features;         /* what both agreed on */
+    uint32_t legacy;           /* 1: the legacy interface */
+    uint32_t link_up;          /* 1: up as of the last look (virtio_net_link); always 1 without the feature STATUS */
+    uint32_t mtu;              /* bytes after the Ethernet header; 1,500 without the feature MTU */
+    uint32_t max_frame_length; /* longest frame that can be sent, bytes */
+    uint32_t tx_slots;         /* transmit slots in use */
+    uint32_t rx_slots;         /* receive slots in use */
+    uint32_t tx_buffer_bytes;  /* longest frame that a transmit pool buffer holds; 0: no pool */
+    uint32_t rx_buffer_bytes;  /* longest frame that a receive pool buffer holds; 0: no pool */
+    uint32_t header_length;    /* bytes of virtio_net_hdr in front of each frame: 10 or 12 (5.1.6). Memory of the caller must
+                                  have as many bytes in front of the frame, which belong to the driver while it is posted */
+    uint8_t mac[6];            /* the card's address */
+    uint8_t mac_source;        /* 0 device, 1 fallback_mac, 2 random */
+    uint8_t reserved[5];
+};
+
+/* Counters since virtio_net_init. Each has one writer; reading while it writes may give an old value. */
+struct virtio_net_statistics {
+    uint32_t size;                /* in: sizeof(struct virtio_net_statistics) */
+    uint32_t reserved;
+    uint64_t tx_frames;           /* posted */
+    uint64_t tx_bytes;            /* of these frames */
+    uint64_t tx_completed;        /* used by the device */
+    uint64_t tx_kicks;            /* notifications of the transmit queue, repeated ones included */
+    uint64_t tx_rekicks;          /* notifications repeated because nothing moved */
+    uint64_t tx_full;             /* frames refused for want of a slot */
+    uint64_t tx_lost;             /* frames in flight when the device was reset */
+    uint64_t rx_frames;           /* given to the caller */
+    uint64_t rx_bytes;            /* of these frames */
+    uint64_t rx_kicks;            /* notifications of the receive queue, repeated ones included */
+    uint64_t rx_rekicks;          /* notifications repeated because nothing moved */
+    uint64_t rx_dropped_short;    /* used length below the header and an Ethernet header */
+    uint64_t rx_dropped_long;     /* used length above the buffer */
+    uint64_t rx_dropped_header;   /* header with a feature that was not agreed on */
+    uint64_t rx_lost;             /* external buffers in flight when the device was reset */
+    uint64_t queues_broken;       /* times a queue broke, for a used.idx or used.id that cannot be */
+    uint64_t device_needs_reset;  /* times the device asked for a reset */
+    uint64_t resets;              /* virtio_net_stop, virtio_net_recover */
+    uint64_t interrupts;          /* virtio_net_irq_ack with something to acknowledge */
+    uint64_t quarantined_bytes;   /* DMA memory that was never given back, because the device did not confirm its reset */
+};
+
+/* Registers and ring fields that virtio_net_last_error can name. */
+enum {
+    VIRTIO_NET_FIELD_NONE = 0,
+    VIRTIO_NET_FIELD_MAGIC = 1,
+    VIRTIO_NET_FIELD_VERSION = 2,
+    VIRTIO_NET_FIELD_DEVICE_TYPE = 3,
+    VIRTIO_NET_FIELD_STATUS = 4,
+    VIRTIO_NET_FIELD_FEATURES = 5,
+    VIRTIO_NET_FIELD_QUEUE_SIZE = 6,  /* `queue` tells which */
+    VIRTIO_NET_FIELD_QUEUE_READY = 7,
+    VIRTIO_NET_FIELD_CONFIG = 8,      /* found: the offset */
+    VIRTIO_NET_FIELD_DMA = 9,         /* found: the device address; wanted: the bytes asked for */
+    VIRTIO_NET_FIELD_USED_INDEX = 10, /* found: used.idx; wanted: the highest possible */
+    VIRTIO_NET_FIELD_USED_ID = 11,    /* found: used.id; wanted: the ring's size */
+    VIRTIO_NET_FIELD_OPTION = 12,     /* found: the value; wanted: the offset of the option in struct virtio_net_options */
+    VIRTIO_NET_FIELD_TABLE = 13,      /* wanted: the offset of the missing function; queue 0 transport, 1 platform */
+    VIRTIO_NET_FIELD_STORAGE = 14     /* found: the bytes given, or the address where it is misaligned; wanted: the bytes needed */
+};
+
+/* The last error that the device, the host or the set-up caused. Wrong arguments of a data call are not recorded. */
+struct virtio_net_error_detail {
+    uint32_t size;   /* in: sizeof(struct virtio_net_error_detail) */
+    int32_t code;    /* VIRTIO_NET_ERROR_*; 0: none since virtio_net_init */
+    uint32_t field;  /* VIRTIO_NET_FIELD_* */
+    uint32_t queue;  /* 0 receive, 1 transmit, where the field belongs to a queue */
+    uint64_t found;
+    uint64_t wanted;
+};
+
+/* ---------------------------------------------------------------------------------------------------------- life cycle */
+
+/* The library's VIRTIO_NET_ABI_VERSION. Any thread. */
+uint32_t virtio_net_abi_version(void);
+
+/* The name of a status code ("VIRTIO_NET_ERROR_QUEUE_FULL") and a sentence about it. Static, never NULL: an unknown code has a
+ * name and a text that say so. Any thread. */
+const char *virtio_net_status_name(int32_t code);
+const char *virtio_net_status_text(int32_t code);
+
+/* Sets the device up over a transport table and leaves it running: reset, features, queues, receive buffers, DRIVER_OK (3.1).
+ *
+ * header_version  VIRTIO_NET_ABI_VERSION of the caller's header (the macros virtio_net_init and virtio_net_init_mmio pass it).
+ * net             the storage. Its content is overwritten. It must not be a driver that is set up already.
+ * storage_bytes   its size.
+ * transport       stays in place as long as the driver lives; so does platform.
+ * context         passed to each function of both tables.
+ * options         copied. NULL: all defaults.
+ *
+ * Waits for the device's reset, options.reset_timeout_us at most. Errors: INVALID_ARGUMENT, STORAGE, ABI_VERSION, STRUCT_SIZE,
+ * TABLE, OPTIONS, and every error of the host and of the device but NEEDS_RESET and USED_*. After an error nothing is
+ * allocated, the device is reset or was never touched, and virtio_net_last_error(net) may be called where `net` is not NULL,
+ * aligned, and VIRTIO_NET_STORAGE_FIXED bytes at least. Where that reset is not confirmed, memory that the device may still write is
+ * kept from it for ever (quarantine), as virtio_net_close describes; the error returned is the first one. Group: whole. */
+int32_t virtio_net_init_versioned(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes,
+                                  const struct virtio_net_transport *transport,
+                                  const struct virtio_net_platform *platform, void *context,
+                                  const struct virtio_net_options *options);
+#define virtio_net_init(net, storage_bytes, transport, platform, context, options) \
+    virtio_net_init_versioned(VIRTIO_NET_ABI_VERSION, (net), (storage_bytes), (transport), (platform), (context), (options))
+
+/* The same over the driver's own MMIO transport (4.2): `registers` is the first register of the device, mapped as device memory,
+ * 512 bytes or to the end of the configuration space. Errors besides those above: MAGIC, DEVICE_VERSION. Group: whole. */
+int32_t virtio_net_init_mmio_versioned(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes,
+                                       volatile void *registers, const struct virtio_net_platform *platform,
+                                       void *context, const struct virtio_net_options *options);
+#define virtio_net_init_mmio(net, storage_bytes, registers, platform, context, options) \
+    virtio_net_init_mmio_versioned(VIRTIO_NET_ABI_VERSION, (net), (storage_bytes), (registers), (platform), (context), \
+                                   (options))
+
+/* Looks at MMIO registers: VIRTIO_NET_SUCCESS where a network card is there, else MAGIC, DEVICE_VERSION, NOT_NETWORK or
+ * INVALID_ARGUMENT. Reads three registers and changes nothing. Any thread. */
+int32_t virtio_net_mmio_probe(const volatile void *registers);
+
+/* Replaces the context word that the tables' functions get. A plain store. Group: whole. */
+void virtio_net_set_context(struct virtio_net *net, void *context);
+
+/* Resets the device and waits for it (limit: reset_timeout_us). Frames in flight are lost and counted. External buffers come back
+ * through virtio_net_tx_reap and virtio_net_rx_reap with VIRTIO_NET_PACKET_LOST. Slots that the caller holds become free: what it
+ * reserved or peeked must not be used any more. Memory and settings are kept. Errors: STATE; RESET_TIMEOUT, after which no
+ * external buffer comes back, because the device may still use it. Group: whole. */
+int32_t virtio_net_stop(struct virtio_net *net);
+
+/* Sets a stopped device up again with the options of virtio_net_init. The features agreed on may differ where the device's
+ * do; info tells. Errors: STATE where the driver is not stopped, and those of virtio_net_init. Group: whole. */
+int32_t virtio_net_start(struct virtio_net *net);
+
+/* virtio_net_stop where needed, then virtio_net_start: the way out of VIRTIO_NET_ERROR_NEEDS_RESET. No frame is delivered
+ * twice. It may be tried again after an error. Errors: those of the two. Group: whole. */
+int32_t virtio_net_recover(struct virtio_net *net);
+
+/* Reads the device status. VIRTIO_NET_SUCCESS where the device works; NEEDS_RESET, DEVICE_GONE or STATE where it does not.
+ * One register access. Group: whole. */
+int32_t virtio_net_check(struct virtio_net *net);
+
+/* The device was unplugged: touches no register, gives memory back, and makes every other call return STATE. Only for a device that
+ * can no longer write memory. External buffers come back as after virtio_net_stop. Errors: STATE. Group: whole. */
+int32_t virtio_net_abandon(struct virtio_net *net);
+
+/* Ends the driver: resets the device, waits for that (limit: reset_timeout_us), and gives all memory back through dma_free. External buffers
+ * that are in flight are forgotten: stop and reap first to have them back. VIRTIO_NET_ERROR_RESET_TIMEOUT: the device may still
+ * write the driver's memory, so none of it is given back (statistics.quarantined_bytes), and the transport should not be used
+ * for anything else. Afterwards the storage may be freed in either case. Errors: STATE. Group: whole. */
+int32_t virtio_net_close(struct virtio_net *net);
+
+/* ------------------------------------------------------------------------------------------------------------- reports */
+
+/* Fills the report as far as its `size` goes. Errors: INVALID_ARGUMENT, STRUCT_SIZE. Group: read. */
+int32_t virtio_net_info(const struct virtio_net *net, struct virtio_net_info *info);
+int32_t virtio_net_statistics(const struct virtio_net *net, struct virtio_net_statistics *statistics);
+int32_t virtio_net_last_error(const struct virtio_net *net, struct virtio_net_error_detail *detail);
+
+/* Copies the card's address. Errors: INVALID_ARGUMENT, STATE. Group: read. */
+int32_t virtio_net_mac(const struct virtio_net *net, uint8_t mac[6]);
+
+/* Asks the device for the state of the link: 1 up, 0 down. 1 without the feature STATUS (5.1.4.2). Errors: STATE,
+ * CONFIG_SPACE, CONFIG_UNSTABLE. One to three register accesses. Group: whole. */
+int32_t virtio_net_link(struct virtio_net *net);
+
+/* ------------------------------------------------------------------------------------------------------------ transmit
+ *
+ * queue_pair is 0. No call waits. A call with a count handles the packets in order, stops at the first that it cannot take, and returns how
+ * many it took; it returns an error only where it took none. Errors of each: INVALID_ARGUMENT, STATE, QUEUE_PAIR, FLAGS,
+ * NEEDS_RESET; the others are named. Group of all but virtio_net_tx_free: transmit.
+ */
+
+/* Flag of send, send_burst, commit and post: publish, but leave the notification to the next call without this flag or to
+ * virtio_net_tx_flush. */
+enum { VIRTIO_NET_NO_KICK = 1 };
+
+/* Copies a frame into a slot and posts it. length: 14..info.max_frame_length bytes. Errors: FRAME_EMPTY, FRAME_TOO_LONG,
+ * NO_POOL, QUEUE_FULL. */
+int32_t virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const void *frame, uint32_t length);
+
+/* The same for `count` frames, with one store of avail.idx and one notification at most. Of each packet `data` and `length` are
+ * read, and nothing is written. */
+int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                              const struct virtio_net_packet *packets, uint32_t count);
+
+/* Reserves up to `count` slots with their pool buffers. Of each packet `slot`, `data` (16-byte aligned), `length` (the most that may be written),
+ * `flags` (0) and `device_address` are written. The caller holds the slots until it commits or cancels them. flags: 0. Errors: NO_POOL,
+ * QUEUE_FULL. */
+int32_t virtio_net_tx_reserve(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                              struct virtio_net_packet *packets, uint32_t count);
+
+/* Posts frames written in place. Of each packet `slot`, `length` (14..info.max_frame_length) and `flags` (0) are read. In any order, and
+ * not all at once if the caller likes. The slots are the device's afterwards. Errors: SLOT, FRAME_EMPTY, FRAME_TOO_LONG, UNSUPPORTED. */
+int32_t virtio_net_tx_commit(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                             const struct virtio_net_packet *packets, uint32_t count);
+
+/* Gives reserved slots back unsent. Of each packet `slot` is read. flags: 0. Errors: SLOT. */
+int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                             const struct virtio_net_packet *packets, uint32_t count);
+
+/* Posts frames that lie in memory of the caller. Of each packet `data`, `device_address`, `length`, `cookie` and `flags` (0) are read;
+ * `slot` is written. The info.header_length bytes in front of `data` (and of `device_address`) are overwritten. The memory belongs to the
+ * device until virtio_net_tx_reap returns the cookie; it is never dropped silently. Errors: FRAME_EMPTY, FRAME_TOO_LONG,
+ * QUEUE_FULL, UNSUPPORTED, DMA_ADDRESS where device_address is 0 or wraps. */
+int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                           struct virtio_net_packet *packets, uint32_t count);
+
+/* Notifies the device of what was published with VIRTIO_NET_NO_KICK, where it wants to be. flags: 0. Returns 1 where it
+ * notified, else 0. */
+int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags);
+
+/* Takes completed frames back, and returns the external ones: of each packet `cookie`, `slot` and `flags` are written (EXTERNAL, and
+ * LOST after a reset). packets may be NULL with count 0: only the pool's slots are taken back. Returns the number of packets written. Also the place
+ * where a notification that got lost is repeated: call it now and then while frames are in flight. Works in every state but closed.
+ * flags: 0. */
+int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                           struct virtio_net_packet *packets, uint32_t count);
+
+/* How many frames could be posted now, those counted that the device has completed and nobody has reaped. External ones are not
+ * counted until they are reaped. -1..: STATE, QUEUE_PAIR. Group: read. */
+int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair);
+
+/* Frames that the device has not completed yet, as far as used.idx tells. Group: read. */
+int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pair);
+
+/* ------------------------------------------------------------------------------------------------------------- receive
+ *
+ * As for transmit. Group of all but virtio_net_rx_ready: receive.
+ */
+
+/* Copies the next frame to `buffer` and makes its slot ready for another. Returns the frame's length; 0 where there is none.
+ * flags: 0. Errors: BUFFER_TOO_SMALL (the frame stays: info.rx_buffer_bytes always suffices), NO_POOL. */
+int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, void *buffer, uint32_t capacity);
+
+/* The same for up to `count` frames. Of each packet `data` and `length` (the capacity) are read; `length` (the frame's) and `flags`
+ * (0) are written. Returns how many frames were copied. Errors: as virtio_net_receive. */
+int32_t virtio_net_receive_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                                 struct virtio_net_packet *packets, uint32_t count);
+
+/* Lends up to `count` received frames in place: of each packet `slot`, `data`, `length`, `flags`, and for external buffers
+ * `cookie` are written. Returns how many. The caller holds the slots, and may write the frames, until it releases them. flags: 0. */
+int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                           struct virtio_net_packet *packets, uint32_t count);
+
+/* Gives held slots back, in any order: of each packet `slot` is read. A pool buffer is posted again; an external buffer is the
+ * caller's afterwards and its slot is free. VIRTIO_NET_NO_KICK: publish, but do not notify. Errors: SLOT. */
+int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                              const struct virtio_net_packet *packets, uint32_t count);
+
+/* Posts empty memory of the caller. Of each packet `data`, `device_address`, `length` (bytes for the frame, 1514 at least), `cookie` and
+ * `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's too. The memory belongs to the
+ * device until virtio_net_rx_peek or virtio_net_rx_reap returns the cookie. The first slots posted after init are 0, 1, 2 … in order. Errors:
+ * BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have all slots), UNSUPPORTED, DMA_ADDRESS. */
+int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                           struct virtio_net_packet *packets, uint32_t count);
+
+/* Notifies the device of receive buffers published with VIRTIO_NET_NO_KICK, where it wants to be. flags: 0. Returns 1 where it
+ * notified, else 0. */
+int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags);
+
+/* Returns external buffers that will not be filled, after virtio_net_stop, with LOST: of each packet `cookie`, `slot` and `flags` are
+ * written. flags: 0. Works in every state but closed. */
+int32_t virtio_net_rx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                           struct virtio_net_packet *packets, uint32_t count);
+
+/* How many used elements wait, as far as used.idx tells; peek may find fewer frames, where elements are bad. Errors: STATE,
+ * QUEUE_PAIR. Group: read. */
+int32_t virtio_net_rx_ready(const struct virtio_net *net, uint32_t queue_pair);
+
+/* ---------------------------------------------------------------------------------------------------------- interrupts
+ *
+ * None is asked for until virtio_net_irq_enable. With EVENT_IDX the driver parks used_event where completions do not reach it,
+ * without it sets VIRTQ_AVAIL_F_NO_INTERRUPT, which is a hint: a stray interrupt is possible (2.7.7).
+ */
+
+/* Which direction. */
+enum { VIRTIO_NET_IRQ_RX = 1, VIRTIO_NET_IRQ_TX = 2 };
+
+/* What virtio_net_irq_ack found. */
+enum { VIRTIO_NET_EVENT_QUEUE = 1, VIRTIO_NET_EVENT_CONFIG = 2 };
+
+/* Asks for an interrupt at the next completion of the directions in `which`, and at each from then on that is not
+ * being reaped already. Returns the directions that have completions waiting: those may never interrupt, so handle them now. flags: 0.
+ * Group: that of each direction named (transmit, receive). Errors: as transmit. */
+int32_t virtio_net_irq_enable(struct virtio_net *net, uint32_t queue_pair, uint32_t which, uint32_t flags);
+
+/* Asks for none. Group and errors: likewise. */
+int32_t virtio_net_irq_disable(struct virtio_net *net, uint32_t queue_pair, uint32_t which, uint32_t flags);
+
+/* Acknowledges the interrupt and returns VIRTIO_NET_EVENT_* bits; 0: it was not ours. Call it before the handling, not after: a
+ * completion in between interrupts again. After CONFIG look at virtio_net_link and virtio_net_check. flags: 0. Errors: STATE,
+ * FLAGS. Group: interrupt. */
+int32_t virtio_net_irq_ack(struct virtio_net *net, uint32_t flags);
+
+/* ---------------------------------------------------------------------------------------------------------- promises */
+
+#ifdef __cplusplus
+}
+#define VIRTIO_NET_PROMISE static_assert
+#else
+#define VIRTIO_NET_PROMISE _Static_assert
+#endif
+
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_packet) == 64, "struct virtio_net_packet is frozen at 64 bytes");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_options) == 56, "struct virtio_net_options has grown: adjust the first size");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_info) == 72, "struct virtio_net_info has grown: adjust the first size");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_statistics) == 168, "struct virtio_net_statistics has grown: adjust the first size");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_error_detail) == 32, "struct virtio_net_error_detail is not 32 bytes");
+
+#undef VIRTIO_NET_PROMISE
+
+/* Storage for a driver of these many slots, as a declaration: `static VIRTIO_NET_STORAGE(card, 256, 256);`, used as
+ * `(struct virtio_net *)card`, `sizeof card`. */
+#ifdef __cplusplus
+#define VIRTIO_NET_STORAGE(name, tx_slots, rx_slots) \
+    alignas(VIRTIO_NET_STORAGE_ALIGNMENT) uint64_t name[VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots) / 8]
+#else
+#define VIRTIO_NET_STORAGE(name, tx_slots, rx_slots) \
+    _Alignas(VIRTIO_NET_STORAGE_ALIGNMENT) uint64_t name[VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots) / 8]
+#endif
+
+#endif /* VIRTIO_NET_H */
