@@ -366,6 +366,11 @@ verdict() {
     sector=$(head -c 32 "$disk" | od -An -v -tx1 | tr -d ' \n')
     expect() { grep -Eq "$1" "$log" || die "check failed: $2"; }
     local log=$2
+    case $1 in
+    0) ;;
+    124 | 137) die "check failed: the machine was still running after 90 s" ;;
+    *) die "check failed: QEMU ended with status $1" ;;
+    esac
     expect "^VirtIO Net: MAC=${mac,,}\$" "the serial output has no line 'VirtIO Net: MAC=${mac,,}'"
     expect "^Disk: sector 0: $sector\$" "the sector printed is not that of $disk, or none was"
     expect '^DHCP: [0-9.]+/[0-9]+ gateway [0-9.]+' "no DHCP lease ($(grep -m1 '^DHCP:' "$log" || echo 'no line about DHCP'))"
@@ -373,7 +378,6 @@ verdict() {
     expect '^Ping: [0-9.]+ seq [0-9]+ ' "no ping answer"
     reason=$(grep -m1 '^CHECK: failed' "$log") && die "check failed: the kernel says '$reason'"
     expect '^CHECK: ok$' "the kernel did not say 'CHECK: ok'"
-    [ "$1" = 0 ] || die "check failed: QEMU ended with status $1"
 }
 
 # --- Tests ---
@@ -405,16 +409,16 @@ set_up_lint() {
     [ -x "$rust_bin/cargo-fmt" ] || die "no rustfmt in $rust_bin: type 'rustup component add rustfmt clippy'"
 }
 
-# preset NAME: configure, build and run what the preset has.
-preset() {
+# The C library as a CMake preset builds it.
+build_preset() {
     say "C with preset $1"
-    limit 120 cmake --preset "$1" && limit 900 cmake --build --preset "$1" && limit 900 ctest --preset "$1" --output-on-failure
+    limit 120 cmake --preset "$1" && limit 900 cmake --build --preset "$1"
 }
 
 stage_unit() {
     local name failed=0
     for name in gcc-asan clang-asan clang-tsan; do
-        preset "$name" || failed=1
+        { build_preset "$name" && limit 900 ctest --preset "$name" --no-tests=error; } || failed=1
     done
     return "$failed"
 }
@@ -422,7 +426,7 @@ stage_unit() {
 stage_cross() {
     local name failed=0
     for name in {aarch64,x86_64,riscv64}-{gcc,clang}; do
-        preset "$name" || failed=1
+        build_preset "$name" || failed=1
     done
     limit 300 build/venv/bin/pytest tests/abi || failed=1
     return "$failed"

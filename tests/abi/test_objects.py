@@ -1,0 +1,105 @@
+"""The library as it lies in the archive: what it asks of a kernel, and what it shows, for each machine and compiler.
+
+`./run.sh test cross` builds the archives; here they are only read.
+"""
+
+import json
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+BUILD = Path(__file__).resolve().parents[2] / "build"
+MACHINES = ("aarch64", "x86_64", "riscv64")
+PRESETS = [f"{machine}-{compiler}" for machine in MACHINES for compiler in ("gcc", "clang")]
+AARCH64 = [preset for preset in PRESETS if preset.startswith("aarch64")]
+# What a freestanding compiler may always call (Rust's compiler_builtins has them).
+HOST_PROVIDES = {"memcpy", "memmove", "memset", "memcmp"}
+
+
+def output(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def archive(preset):
+    path = BUILD / preset / "libvirtio_net.a"
+    assert path.exists(), f"{path} is not built: type './run.sh test cross'"
+    return str(path)
+
+
+@cache
+def objects(preset):
+    """Sections and symbols of each object in the archive."""
+    text = output("llvm-readelf-19", "--elf-output-style=JSON", "--sections", "--symbols", archive(preset))
+    # Some versions print one document for each object, others one list.
+    decoder, position, found = json.JSONDecoder(), 0, []
+    while position < len(text):
+        document, end = decoder.raw_decode(text, position)
+        found += document if isinstance(document, list) else [document]
+        position = end + len(text[end:]) - len(text[end:].lstrip())
+    assert found, f"{preset}: the archive is empty"
+    return found
+
+
+def sections(preset):
+    return [entry["Section"] for part in objects(preset) for entry in part["Sections"]]
+
+
+def symbols(preset):
+    return [entry["Symbol"] for part in objects(preset) for entry in part["Symbols"] if entry["Symbol"]["Name"]["Name"]]
+
+
+def named(preset, defined):
+    """Names of the global symbols that are defined in the archive, or only used."""
+    return {symbol["Name"]["Name"] for symbol in symbols(preset)
+            if symbol["Binding"]["Name"] != "Local" and (symbol["Section"]["Name"] != "Undefined") == defined}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_needs_nothing_but_memory_functions(preset):
+    assert named(preset, False) - named(preset, True) <= HOST_PROVIDES
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_shows_only_its_interface(preset):
+    """Every function of the header is there, and only those can be linked against from outside."""
+    header = (BUILD.parent / "include/virtio_net.h").read_text(encoding="utf-8")
+    declared = set(re.findall(r"^[a-z][\w \*]*\b(virtio_net_\w+)\(", header, re.MULTILINE))
+    visible = {symbol["Name"]["Name"] for symbol in symbols(preset)
+               if symbol["Binding"]["Name"] != "Local" and symbol["Section"]["Name"] != "Undefined"
+               and symbol["Other"]["Value"] & 3 == 0}
+    assert visible == declared
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_has_no_writable_data(preset):
+    """All state is in the caller's storage. (Read-only tables of addresses are .data.rel.ro where code may be moved.)"""
+    writable = {section["Name"]["Name"] for section in sections(preset) if section["Size"] > 0
+                and {"SHF_WRITE", "SHF_ALLOC"} <= {flag["Name"] for flag in section["Flags"]["Flags"]}}
+    assert all(name.startswith(".data.rel.ro") for name in writable), writable
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_has_no_unwind_tables(preset):
+    """Linker scripts of kernels discard or misplace them."""
+    assert not [section["Name"]["Name"] for section in sections(preset)
+                if section["Name"]["Name"].startswith((".eh_frame", ".ctors", ".init_array"))]
+
+
+@pytest.mark.parametrize("preset", AARCH64)
+def test_orders_ring_accesses(preset):
+    """The index of a ring is stored with release and read with acquire, or between barriers (virtio 1.2, 2.7.13)."""
+    code = output("llvm-objdump-19", "--disassemble", "--no-show-raw-insn", archive(preset))
+    barriers = len(re.findall(r"\bdmb\t", code))
+    assert re.search(r"\bstlrh\t", code) or barriers, "no release"
+    assert re.search(r"\bldarh\t|\bldaprh\t", code) or barriers, "no acquire"
+    assert barriers, "no full barrier between publishing and the kick test (virtio 1.2, 2.7.13.4.1)"
+
+
+@pytest.mark.parametrize("preset", AARCH64)
+def test_uses_general_registers_only(preset):
+    """Kernels neither save nor always switch on the floating-point registers."""
+    code = output("llvm-objdump-19", "--disassemble", "--no-show-raw-insn", archive(preset))
+    assert not re.search(r"\t(?:[qdsv]\d+|\{ ?v\d+)", code)

@@ -1,0 +1,143 @@
+"""One QEMU run of the kernel as a test sees it: serial lines to wait for, a monitor (QMP), an end within a limit.
+
+Serial port, QMP and a wire to a test's own network are socket pairs made before QEMU starts, so no output is lost.
+"""
+
+import json
+import os
+import re
+import select
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+KERNEL = Path(os.environ.get("KERNEL", REPOSITORY / "target/aarch64-unknown-none/release/kernel"))
+PROMPT = "levitate> "
+CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+
+
+class Qmp:
+    """A client of QEMU's machine protocol: one command at a time, events are passed over."""
+
+    def __init__(self, connection):
+        connection.settimeout(10)
+        self.stream = connection.makefile("rw", encoding="utf-8")
+        assert "QMP" in json.loads(self.stream.readline())
+        self.execute("qmp_capabilities")
+
+    def execute(self, command, **arguments):
+        self.stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.stream.flush()
+        while True:
+            answer = json.loads(self.stream.readline())
+            assert "error" not in answer, f"{command}: {answer['error']}"
+            if "return" in answer:
+                return answer["return"]
+
+
+class Machine:
+    """QEMU with the kernel in it. `network` is a -netdev value without its id, or None for no NIC."""
+
+    def __init__(self, *, append="", modern=False, cpus=1, network="user", mac=None, disk=None, pcap=None,
+                 paused=False, limit=60):
+        assert KERNEL.exists(), f"no kernel at {KERNEL}: type './run.sh --check' to build it"
+        self.text = ""
+        self.position = 0
+        self.serial, serial = socket.socketpair()
+        monitor, self.monitor = socket.socketpair()
+        self.wire, wire = socket.socketpair()
+        self.passed = [serial, monitor, wire]
+        command = ["timeout", "--foreground", "--kill-after=5", str(limit), "qemu-system-aarch64", "-M", "virt",
+                   "-cpu", "cortex-a53", "-m", "512M", "-smp", str(cpus), "-nodefaults", "-display", "none",
+                   "-kernel", str(KERNEL), "-append", append,
+                   "-chardev", f"socket,id=console,fd={serial.fileno()}", "-serial", "chardev:console",
+                   "-chardev", f"socket,id=qmp,fd={monitor.fileno()}", "-mon", "chardev=qmp,mode=control"]
+        if modern:
+            command += ["-global", "virtio-mmio.force-legacy=false"]
+        if paused:
+            command += ["-S"]
+        if disk:
+            command += ["-drive", f"if=none,id=disk0,format=raw,readonly=on,file={disk}",
+                        "-device", "virtio-blk-device,drive=disk0"]
+        if network == "wire":
+            network = f"stream,server=off,addr.type=fd,addr.str={wire.fileno()}"
+        if network:
+            address = f",mac={mac}" if mac else ""
+            command += ["-netdev", f"{network},id=net0", "-device", f"virtio-net-device,id=nic0,netdev=net0{address}"]
+        if pcap:
+            command += ["-object", f"filter-dump,id=dump0,netdev=net0,file={pcap}"]
+        self.command = command
+        self.limit = limit
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+                                        pass_fds=[end.fileno() for end in self.passed])
+        for end in self.passed:
+            end.close()
+        self.qmp = Qmp(self.monitor)
+        return self
+
+    def __exit__(self, *exception):
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait()
+        self._read(0)
+        print(f"--- {' '.join(self.command)}\n{self.text}\n---")
+        for end in (self.serial, self.monitor, self.wire):
+            end.close()
+
+    def _read(self, seconds):
+        """Takes what the serial port has, waiting for some; False at its end."""
+        if not select.select([self.serial], [], [], max(seconds, 0))[0]:
+            return True
+        try:
+            data = self.serial.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        # A control sequence may come in two parts; clean the whole of the unread text.
+        raw = self.text[self.position:] + data.decode("utf-8", "replace")
+        self.text = self.text[:self.position] + CONTROL_SEQUENCE.sub("", raw)
+        return bool(data)
+
+    def expect(self, pattern, seconds=20):
+        """Waits for text that matches (^ and $ are line ends), after what was last waited for."""
+        expression = re.compile(pattern, re.MULTILINE)
+        until = time.monotonic() + seconds
+        alive = True
+        while True:
+            found = expression.search(self.text, self.position)
+            if found:
+                self.position = found.end()
+                return found
+            assert alive, f"QEMU ended without /{pattern}/"
+            assert time.monotonic() < until, f"no /{pattern}/ within {seconds} s"
+            alive = self._read(until - time.monotonic())
+
+    def type(self, line):
+        """Types a line at the monitor's prompt."""
+        self.serial.sendall(line.encode() + b"\r")
+
+    def command_output(self, line, seconds=20):
+        """Types a command and returns what it prints, up to the next prompt."""
+        self.type(line)
+        start = self.expect(rf"{re.escape(line)}\n", seconds).end()
+        end = self.expect(rf"^{PROMPT}", seconds).start()
+        return self.text[start:end]
+
+    def ended(self):
+        """Waits for the machine to turn itself off, and returns all that was printed."""
+        until = time.monotonic() + self.limit
+        while self._read(until - time.monotonic()):
+            assert time.monotonic() < until, "the machine did not end"
+        status = self.process.wait(timeout=10)
+        assert status == 0, f"QEMU ended with status {status} (124: not within {self.limit} s)"
+        return self.text
+
+
+def line(text, pattern):
+    """The one line that matches."""
+    found = re.findall(rf"^{pattern}$", text, re.MULTILINE)
+    assert len(found) == 1, f"{len(found)} lines match /{pattern}/, not 1"
+    return found[0]
