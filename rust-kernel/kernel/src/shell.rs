@@ -16,7 +16,7 @@ const DHCP_MS: u64 = 5000;
 /// Reads and follows commands until `poweroff`.
 pub fn run() {
     let (mut line, mut history) = ([0; LINE], [0; HISTORY]);
-    let mut terminal = Terminal::new();
+    let mut terminal = Terminal::new(PROMPT.len());
     let editor = EditorBuilder::from_slice(&mut line).with_slice_history(&mut history).build_sync(&mut terminal);
     let mut editor = match editor {
         Ok(editor) => editor,

@@ -2,43 +2,62 @@
 //!
 //! The editor asks the terminal for the cursor's position and waits for the answer before it takes a key. A pipe never
 //! answers, and a person may type ahead of the answer; both would leave it stuck or confused. So the question is followed
-//! here: the answer is handed on first, keys typed meanwhile wait, and when nobody answers the usual 24 by 80 is taken and
-//! the question not asked again.
+//! here: the answer is handed on first, keys typed meanwhile wait, and when nobody answers the usual 24 by 80 is taken, the
+//! question not asked again, and only text sent.
 
 use crate::stack;
 use alloc::collections::VecDeque;
+use alloc::format;
 use core::convert::Infallible;
 use embedded_io::{ErrorType, Read, Write};
 use levitate_hal::console;
 use levitate_hal::time::Deadline;
-use levitate_utils::terminal::{PositionReport, Seen};
+use levitate_utils::terminal::{PlainText, PositionReport, Seen};
 
 /// What the editor sends to ask for the position (ECMA-48, 8.3.35).
 const QUESTION: &[u8] = b"\x1b[6n";
-/// What it sends around that to learn the terminal's size: cursor saved, moved to the far corner, restored.
-const SIZE_PROBE: [&[u8]; 3] = [b"\x1b7", b"\x1b[999;999H", b"\x1b8"];
+/// What it sends before that to learn the terminal's size, and behind it to have the cursor back where it was.
+const FAR_CORNER: &[u8] = b"\x1b[999;999H";
+const RESTORE: &[u8] = b"\x1b8";
 const ANSWER_LIMIT_MS: u64 = 400;
-const USUAL_ANSWER: &[u8] = b"\x1b[24;80R";
+const USUAL_ROWS: usize = 24;
+const USUAL_COLUMNS: usize = 80;
 
 /// The serial line's two directions, for the editor.
 pub struct Terminal {
     input: VecDeque<u8>,
+    /// Where the cursor is taken to be when it is asked for: behind the prompt, or in the far corner.
+    prompt_columns: usize,
+    in_corner: bool,
     /// Nobody answered the first question: the other end is a pipe, or a program.
     silent: bool,
+    plain: PlainText,
 }
 
 impl Terminal {
-    /// The serial line; asks nothing yet.
-    pub fn new() -> Self {
-        Self { input: VecDeque::new(), silent: false }
+    /// The serial line, for an editor with a prompt that wide. Asks nothing yet.
+    pub fn new(prompt_columns: usize) -> Self {
+        Self { input: VecDeque::new(), prompt_columns, in_corner: false, silent: false, plain: PlainText::Text }
     }
 
     /// Sends the question on and puts the answer in front of all that was typed.
     fn ask(&mut self) {
         let answer = if self.silent { None } else { self.hear_answer() };
-        self.silent = answer.is_none();
-        let answer = answer.as_ref().map_or(USUAL_ANSWER, PositionReport::held);
-        answer.iter().rev().for_each(|byte| self.input.push_front(*byte));
+        match answer {
+            Some(report) => self.put_first(report.held()),
+            None => {
+                if !self.silent {
+                    console::write(RESTORE);
+                }
+                self.silent = true;
+                let column = if self.in_corner { USUAL_COLUMNS } else { self.prompt_columns + 1 };
+                self.put_first(format!("\x1b[{USUAL_ROWS};{column}R").as_bytes());
+            }
+        }
+    }
+
+    fn put_first(&mut self, bytes: &[u8]) {
+        bytes.iter().rev().for_each(|byte| self.input.push_front(*byte));
     }
 
     fn hear_answer(&mut self) -> Option<PositionReport> {
@@ -86,9 +105,12 @@ impl Write for Terminal {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         if bytes == QUESTION {
             self.ask();
-        } else if !(self.silent && SIZE_PROBE.contains(&bytes)) {
+        } else if self.silent {
+            bytes.iter().filter_map(|byte| self.plain.push(*byte)).for_each(|byte| console::write(&[byte]));
+        } else {
             console::write(bytes);
         }
+        self.in_corner = bytes == FAR_CORNER;
         Ok(bytes.len())
     }
 

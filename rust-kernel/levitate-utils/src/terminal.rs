@@ -1,7 +1,8 @@
 //! Tells a terminal's answers apart from what a person types.
 //!
 //! The line editor asks the terminal where the cursor is (`ESC [ 6 n`, ECMA-48 device status report) and needs the answer
-//! (`ESC [ row ; column R`) before anything else. On a serial line both come in one stream, in any order.
+//! (`ESC [ row ; column R`) before anything else. On a serial line both come in one stream, in any order. For the other end
+//! that is no terminal at all, [`PlainText`] leaves the editor's cursor movements out.
 
 /// The longest answer kept: `ESC [ 9999 ; 9999 R`.
 const CAPACITY: usize = 12;
@@ -68,10 +69,45 @@ impl PositionReport {
     }
 }
 
+/// Drops carriage returns and escape sequences (ECMA-48: `ESC` and one byte, or `ESC [`, parameters and a final byte).
+#[derive(Clone, Copy, Debug, Default)]
+pub enum PlainText {
+    /// In plain text.
+    #[default]
+    Text,
+    /// Behind `ESC`.
+    Escape,
+    /// Behind `ESC [`.
+    Sequence,
+}
+
+impl PlainText {
+    /// Takes one byte and gives it back if it is text.
+    pub fn push(&mut self, byte: u8) -> Option<u8> {
+        *self = match (*self, byte) {
+            (_, 0x1b) => Self::Escape,
+            (Self::Text, b'\r') => Self::Text,
+            (Self::Text, _) => return Some(byte),
+            (Self::Escape, b'[') => Self::Sequence,
+            (Self::Escape, _) | (Self::Sequence, 0x40..=0x7e) => Self::Text,
+            (Self::Sequence, _) => Self::Sequence,
+        };
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::vec::Vec;
+
+    #[test]
+    fn only_text_is_left() {
+        let mut plain = PlainText::default();
+        let left: Vec<u8> =
+            b"\x1b7\x1b[999;999H\x1b8\r\x1b[Ja\x1b[24;12Hb[1".iter().filter_map(|b| plain.push(*b)).collect();
+        assert_eq!(left, b"ab[1");
+    }
 
     fn feed(bytes: &[u8]) -> (Vec<Seen>, PositionReport) {
         let mut report = PositionReport::new();
