@@ -15,7 +15,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 KERNEL = Path(os.environ.get("KERNEL", REPOSITORY / "target/aarch64-unknown-none/release/kernel"))
 PROMPT = "levitate> "
-CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+CONTROL_SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[78])|\r")
 
 
 class Qmp:
