@@ -27,9 +27,9 @@ def test_answers_ping_from_outside(modern, cpus, chosen):
         machine.ended()
 
 
-def test_many_pings(chosen):
+def test_many_pings(chosen, cpus):
     """The monitor waits for a key while two thousand requests come: each is answered, in order."""
-    with Machine(network="wire") as machine:
+    with Machine(network="wire", cpus=cpus) as machine:
         network = Network(Wire(machine.wire), guest="192.168.77.9")
         network.serve_dhcp()
         machine.expect(f"^{PROMPT}")
