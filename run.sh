@@ -385,7 +385,7 @@ verdict() {
 stage_lint() {
     local failed=0 sources
     mapfile -t sources < <(find include c-driver tests -name '*.[ch]' ! -name virtio_net_platform.h)
-    clang-format-19 --dry-run -Werror "${sources[@]}" || failed=1
+    clang-format-19 --style=file:.clang-format --dry-run -Werror "${sources[@]}" || failed=1
     shellcheck run.sh .ci/run || failed=1
     for_host fmt --all --check || failed=1
     if [ ! -x "$rust_bin/cargo-clippy" ]; then
@@ -394,7 +394,7 @@ stage_lint() {
     fi
     for_host clippy --locked -p virtio-net-c -p xtask -p levitate-utils --all-targets -- -D warnings || failed=1
     for_host clippy --locked -p virtio-net-c --all-features --all-targets -- -D warnings || failed=1
-    for_target clippy --release -p kernel -- -D warnings || failed=1
+    for_target clippy --release -p kernel -p levitate-hal -- -D warnings || failed=1
     return "$failed"
 }
 

@@ -16,6 +16,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 KERNEL = Path(os.environ.get("KERNEL", REPOSITORY / "target/aarch64-unknown-none/release/kernel"))
 PROMPT = "levitate> "
 CONTROL_SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[78])|\r")
+CURSOR_QUESTION = b"\x1b[6n"
+FAR_CORNER = b"\x1b[999;999H"
 
 
 class Qmp:
@@ -38,11 +40,13 @@ class Qmp:
 
 
 class Machine:
-    """QEMU with the kernel in it. `network` is a -netdev value without its id, or None for no NIC."""
+    """QEMU with the kernel in it. `network` is a -netdev value without its id, or None for no NIC, or "wire" for the test's
+    own; a `terminal` answers where its cursor is, without one the serial line is as dumb as a pipe."""
 
     def __init__(self, *, append="", modern=False, cpus=1, network="user", mac=None, disk=None, pcap=None,
-                 paused=False, limit=60):
+                 paused=False, terminal=False, limit=60):
         assert KERNEL.exists(), f"no kernel at {KERNEL}: type './run.sh --check' to build it"
+        self.terminal = terminal
         self.text = ""
         self.position = 0
         self.serial, serial = socket.socketpair()
@@ -96,6 +100,8 @@ class Machine:
             data = self.serial.recv(65536)
         except ConnectionResetError:
             data = b""
+        if self.terminal and CURSOR_QUESTION in data:
+            self.serial.sendall(b"\x1b[24;80R" if FAR_CORNER in data else b"\x1b[24;%dR" % (len(PROMPT) + 1))
         # A control sequence may come in two parts; clean the whole of the unread text.
         raw = self.text[self.position:] + data.decode("utf-8", "replace")
         self.text = self.text[:self.position] + CONTROL_SEQUENCE.sub("", raw)

@@ -46,14 +46,18 @@ def test_wrong_commands(monitor):
     assert monitor.command_output("").strip() == ""
 
 
-def test_line_editing(monitor, mac):
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+def test_line_editing(terminal, mac):
     """What is rubbed out with the backspace key, or moved over with the arrows, counts as edited."""
-    monitor.serial.sendall(b"maxx\x7f\x7fc\r")
-    monitor.expect(mac)
-    monitor.expect(f"^{PROMPT}")
-    monitor.serial.sendall(b"mc\x1b[Da\r")
-    monitor.expect(mac)
-    monitor.expect(f"^{PROMPT}")
+    with Machine(mac=mac, terminal=terminal) as machine:
+        machine.expect(f"^{PROMPT}")
+        for keys in (b"maxx\x7f\x7fc\r", b"mc\x1b[Da\r", b"help\x03", b"\x1b[A\r"):
+            machine.serial.sendall(keys)
+            if keys.endswith(b"\r"):
+                machine.expect(f"MAC={mac}")
+            machine.expect(f"^{PROMPT}")
+        machine.type("poweroff")
+        machine.ended()
 
 
 def test_unanswered_arp_and_ping_end(monitor):
