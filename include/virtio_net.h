@@ -221,7 +221,7 @@ struct virtio_net_info {
     uint32_t legacy;           /* 1: the legacy interface */
     uint32_t link_up;          /* 1: up as of the last look (virtio_net_link); always 1 without the feature STATUS */
     uint32_t mtu;              /* bytes after the Ethernet header; 1,500 without the feature MTU */
-    uint32_t max_frame_length; /* longest frame that can be sent, bytes */
+    uint32_t max_frame_length; /* longest frame that can be sent, bytes: mtu + 14, and 4 for a VLAN tag; 65,535 without the feature MTU */
     uint32_t tx_slots;         /* transmit slots in use */
     uint32_t rx_slots;         /* receive slots in use */
     uint32_t tx_buffer_bytes;  /* longest frame that a transmit pool buffer holds; 0: no pool */
@@ -251,7 +251,7 @@ struct virtio_net_statistics {
     uint64_t rx_dropped_short;    /* used length below the header and an Ethernet header */
     uint64_t rx_dropped_long;     /* used length above the buffer */
     uint64_t rx_dropped_header;   /* header with a feature that was not agreed on */
-    uint64_t rx_lost;             /* external buffers in flight when the device was reset */
+    uint64_t rx_lost;             /* received frames that nobody had taken when the device was reset */
     uint64_t queues_broken;       /* times a queue broke, for a used.idx or used.id that cannot be */
     uint64_t device_needs_reset;  /* times the device asked for a reset */
     uint64_t resets;              /* virtio_net_stop, virtio_net_recover */

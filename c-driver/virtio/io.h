@@ -20,12 +20,12 @@
 #endif
 
 #if defined(__GNUC__)
-#define VIRTIO_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define VIRTIO_LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define VIRTIO_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
-#define VIRTIO_COLD __attribute__((cold, noinline))
-#define VIRTIO_INLINE static inline __attribute__((always_inline))
+#define VIRTIO_COLD                __attribute__((cold, noinline))
+#define VIRTIO_INLINE              static inline __attribute__((always_inline))
 #else
-#define VIRTIO_LIKELY(condition) (condition)
+#define VIRTIO_LIKELY(condition)   (condition)
 #define VIRTIO_UNLIKELY(condition) (condition)
 #define VIRTIO_COLD
 #define VIRTIO_INLINE static inline

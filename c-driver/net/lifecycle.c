@@ -1,0 +1,654 @@
+/*
+ * lifecycle.c - from storage to a running card and back: set-up, stop, start, recovery, removal, close.
+ *
+ * bring_up is the driver's part of virtio 1.2, 3.1.1 and 5.1.5 in the order of the text. One error ladder serves all of it: whatever fails,
+ * the device is reset, and memory is given back only when the device has confirmed that.
+ */
+#include "net.h"
+
+#define DEFAULT_SLOTS            256u
+#define DEFAULT_BUFFER_BYTES     (ETHERNET_MTU + ETHERNET_HEADER_BYTES + ETHERNET_VLAN_BYTES)
+#define DEFAULT_RESET_TIMEOUT_US 100000u
+#define MAX_HEADROOM             256u
+#define MIN_TX_BUFFER_BYTES      60u
+/* 5.1.4.1: the device must not offer less. */
+#define MIN_MTU      68u
+
+#define BIT(feature) ((uint64_t)1 << (feature))
+
+/* What this driver implements. A legacy device's own wishes are added in wanted_features. */
+#define FEATURES                                                                                                                 \
+    (BIT(VIRTIO_NET_FEATURE_MTU) | BIT(VIRTIO_NET_FEATURE_MAC) | BIT(VIRTIO_NET_FEATURE_STATUS) |                                \
+     BIT(VIRTIO_NET_FEATURE_EVENT_IDX) | BIT(VIRTIO_NET_FEATURE_VERSION_1))
+
+/* --------------------------------------------------------------------------------------------------------- options and tables */
+
+static bool is_power_of_two(uint32_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+static int32_t bad_option(struct virtio_net *net, size_t offset, uint64_t found)
+{
+    return vn_device_fail(&net->device, VIRTIO_NET_ERROR_OPTIONS, VIRTIO_NET_FIELD_OPTION, 0, found, offset);
+}
+
+#define OPTION(net, field) bad_option((net), offsetof(struct virtio_net_options, field), (net)->options.field)
+
+static int32_t check_options(struct virtio_net *net)
+{
+    const struct virtio_net_options *options = &net->options;
+    if ((options->flags & ~(uint32_t)VIRTIO_NET_OPTION_TRUST_HEADER) != 0)
+        return OPTION(net, flags);
+    if (!is_power_of_two(options->tx_slots) || options->tx_slots < VIRTIO_NET_MIN_SLOTS ||
+        options->tx_slots > VIRTIO_NET_MAX_SLOTS)
+        return OPTION(net, tx_slots);
+    if (!is_power_of_two(options->rx_slots) || options->rx_slots < VIRTIO_NET_MIN_SLOTS ||
+        options->rx_slots > VIRTIO_NET_MAX_SLOTS)
+        return OPTION(net, rx_slots);
+    if (options->tx_buffer_bytes != VIRTIO_NET_NO_POOL &&
+        (options->tx_buffer_bytes < MIN_TX_BUFFER_BYTES || options->tx_buffer_bytes > NET_MAX_FRAME))
+        return OPTION(net, tx_buffer_bytes);
+    if (options->rx_buffer_bytes != VIRTIO_NET_NO_POOL &&
+        (options->rx_buffer_bytes < ETHERNET_MIN_BUFFER || options->rx_buffer_bytes > NET_MAX_FRAME))
+        return OPTION(net, rx_buffer_bytes);
+    if (options->rx_headroom > MAX_HEADROOM)
+        return OPTION(net, rx_headroom);
+    if (options->log_level > VIRTIO_NET_LOG_INFO)
+        return OPTION(net, log_level);
+    for (uint32_t i = 0; i < sizeof options->reserved; i++)
+        if (options->reserved[i] != 0)
+            return bad_option(net, offsetof(struct virtio_net_options, reserved) + i, options->reserved[i]);
+    return VIRTIO_NET_SUCCESS;
+}
+
+/* Copies as much as both sides know. A tail that this library does not know must be zero: it would have a meaning. */
+static int32_t copy_options(struct virtio_net *net, const struct virtio_net_options *from)
+{
+    uint8_t *to = (uint8_t *)&net->options;
+    const uint8_t *bytes = (const uint8_t *)from;
+    uint32_t size = from != NULL ? from->size : 0;
+    if (from != NULL && size < sizeof from->size)
+        return vn_device_fail(&net->device, VIRTIO_NET_ERROR_STRUCT_SIZE, VIRTIO_NET_FIELD_OPTION, 0, size, 0);
+    for (uint32_t i = 0; i < size; i++) {
+        if (i < sizeof net->options)
+            to[i] = bytes[i];
+        else if (bytes[i] != 0)
+            return vn_device_fail(&net->device, VIRTIO_NET_ERROR_STRUCT_SIZE, VIRTIO_NET_FIELD_OPTION, 0, size, i);
+    }
+    return VIRTIO_NET_SUCCESS;
+}
+
+static void default_to(uint32_t *option, uint32_t value)
+{
+    if (*option == 0)
+        *option = value;
+}
+
+static int32_t take_options(struct virtio_net *net, const struct virtio_net_options *from)
+{
+    net->device.log_level = VIRTIO_NET_LOG_WARNING;
+    int32_t code = copy_options(net, from);
+    if (code < 0)
+        return code;
+    struct virtio_net_options *options = &net->options;
+    default_to(&options->tx_slots, DEFAULT_SLOTS);
+    default_to(&options->rx_slots, DEFAULT_SLOTS);
+    default_to(&options->tx_buffer_bytes, DEFAULT_BUFFER_BYTES);
+    default_to(&options->rx_buffer_bytes, DEFAULT_BUFFER_BYTES);
+    default_to(&options->log_level, VIRTIO_NET_LOG_WARNING);
+    default_to(&options->reset_timeout_us, DEFAULT_RESET_TIMEOUT_US);
+    net->device.log_level = options->log_level;
+    net->device.reset_timeout_us = options->reset_timeout_us;
+    return check_options(net);
+}
+
+static int32_t bad_table(struct virtio_net *net, uint32_t table, size_t offset)
+{
+    return vn_device_fail(&net->device, VIRTIO_NET_ERROR_TABLE, VIRTIO_NET_FIELD_TABLE, table, 0, offset);
+}
+
+#define REQUIRE(table_number, table, function)                                                                                   \
+    do {                                                                                                                         \
+        if (!TABLE_HAS(table, function))                                                                                         \
+            return bad_table(net, (table_number), offsetof(__typeof__(*(table)), function));                                     \
+    } while (0)
+
+static int32_t check_tables(struct virtio_net *net)
+{
+    const struct virtio_net_transport *transport = net->device.transport.operations;
+    const struct virtio_net_platform *platform = net->device.transport.platform;
+    REQUIRE(1, platform, dma_alloc);
+    REQUIRE(1, platform, dma_free);
+    REQUIRE(0, transport, properties);
+    REQUIRE(0, transport, device_type);
+    REQUIRE(0, transport, read_features);
+    REQUIRE(0, transport, write_features);
+    REQUIRE(0, transport, get_status);
+    REQUIRE(0, transport, set_status);
+    REQUIRE(0, transport, queue_max);
+    REQUIRE(0, transport, queue_used);
+    REQUIRE(0, transport, queue_set);
+    REQUIRE(0, transport, notify);
+    REQUIRE(0, transport, interrupt_ack);
+    REQUIRE(0, transport, config_generation);
+    REQUIRE(0, transport, config_read);
+    return VIRTIO_NET_SUCCESS;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- negotiation */
+
+/* The MTU is a promise of the driver's to receive such frames: it is accepted only where the buffers hold them (5.1.4.2). */
+static int32_t mtu_fits(struct virtio_net *net, bool *fits)
+{
+    uint32_t mtu = 0;
+    uint32_t buffer = net->options.rx_buffer_bytes != VIRTIO_NET_NO_POOL ? net->options.rx_buffer_bytes : ETHERNET_MIN_BUFFER;
+    int32_t code = vn_device_config(&net->device, NET_CONFIG_MTU, 2, 1, &mtu);
+    *fits = mtu >= MIN_MTU && mtu + ETHERNET_HEADER_BYTES + ETHERNET_VLAN_BYTES <= buffer;
+    net->mtu = *fits ? mtu : ETHERNET_MTU;
+    return code;
+}
+
+static int32_t negotiate(struct virtio_net *net)
+{
+    struct virtio_device *device = &net->device;
+    uint64_t wanted = FEATURES;
+    vn_device_read_features(device);
+    if (net->options.feature_mask != 0)
+        wanted &= net->options.feature_mask | BIT(VIRTIO_NET_FEATURE_VERSION_1);
+    if (device_is_legacy(device)) {
+        /* 5.1.6.6: without ANY_LAYOUT the header lies in a descriptor of its own, for which indirect ones are a help. */
+        uint64_t legacy = BIT(VIRTIO_NET_FEATURE_ANY_LAYOUT);
+        uint64_t allowed = net->options.feature_mask != 0 ? net->options.feature_mask : UINT64_MAX;
+        if ((device->offered & allowed & legacy) == 0)
+            legacy = BIT(VIRTIO_NET_FEATURE_INDIRECT_DESC);
+        wanted |= legacy & allowed;
+    }
+    net->mtu = ETHERNET_MTU;
+    if ((device->offered & wanted & BIT(VIRTIO_NET_FEATURE_MTU)) != 0) {
+        bool fits = false;
+        int32_t code = mtu_fits(net, &fits);
+        if (code < 0)
+            return code;
+        if (!fits)
+            wanted &= ~BIT(VIRTIO_NET_FEATURE_MTU);
+    }
+    return vn_device_accept_features(device, wanted);
+}
+
+static bool is_unicast(const uint8_t mac[6])
+{
+    return (mac[0] & 1) == 0 && (mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]) != 0;
+}
+
+/* The device's address, or the one from the options, or a random one of the local range. */
+static int32_t choose_mac(struct virtio_net *net)
+{
+    const struct virtio_transport *transport = &net->device.transport;
+    for (net->mac_source = 0; net->mac_source < 3; net->mac_source++) {
+        uint32_t bytes[6] = {0};
+        for (int i = 0; i < 6; i++)
+            net->mac[i] = net->mac_source == 1 ? net->options.fallback_mac[i] : 0;
+        if (net->mac_source == 0 && device_has(&net->device, VIRTIO_NET_FEATURE_MAC)) {
+            int32_t code = vn_device_config(&net->device, NET_CONFIG_MAC, 1, 6, bytes);
+            if (code < 0)
+                return code;
+            for (int i = 0; i < 6; i++)
+                net->mac[i] = (uint8_t)bytes[i];
+        }
+        if (net->mac_source == 2 && TABLE_HAS(transport->platform, random) &&
+            transport->platform->random(transport->context, net->mac, sizeof net->mac) >= 0)
+            net->mac[0] = (uint8_t)((net->mac[0] & ~1u) | 2u);
+        if (is_unicast(net->mac))
+            return VIRTIO_NET_SUCCESS;
+    }
+    return vn_device_fail(&net->device, VIRTIO_NET_ERROR_NO_ADDRESS, VIRTIO_NET_FIELD_CONFIG, 0, NET_CONFIG_MAC, sizeof net->mac);
+}
+
+static int32_t read_link(struct virtio_net *net)
+{
+    uint32_t status = NET_STATUS_LINK_UP;
+    int32_t code = VIRTIO_NET_SUCCESS;
+    if (device_has(&net->device, VIRTIO_NET_FEATURE_STATUS))
+        code = vn_device_config(&net->device, NET_CONFIG_STATUS, 2, 1, &status);
+    if (code == VIRTIO_NET_SUCCESS)
+        net->link_up = status & NET_STATUS_LINK_UP;
+    return code;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- queues */
+
+struct queue_plan {
+    uint32_t entries;
+    uint32_t slots;
+    enum virtio_layout layout;
+};
+
+static uint32_t floor_power_of_two(uint32_t value)
+{
+    uint32_t power = 1;
+    while (power <= value / 2)
+        power *= 2;
+    return power;
+}
+
+/* How many slots the device's queue can carry, and how. */
+static int32_t plan_queue(struct virtio_net *net, uint32_t queue, uint32_t wanted, struct queue_plan *plan)
+{
+    struct virtio_device *device = &net->device;
+    const struct virtio_net_transport *operations = device->transport.operations;
+    uint32_t max = operations->queue_max(transport_context(&device->transport), queue);
+    uint32_t entries = floor_power_of_two(max > VIRTIO_NET_MAX_SLOTS ? VIRTIO_NET_MAX_SLOTS : max);
+    bool two = device_is_legacy(device) && !device_has(device, VIRTIO_NET_FEATURE_ANY_LAYOUT);
+    plan->layout = VIRTIO_LAYOUT_ONE;
+    plan->slots = wanted < entries ? wanted : entries;
+    plan->entries = plan->slots;
+    if (two && entries < 2 * wanted && device_has(device, VIRTIO_NET_FEATURE_INDIRECT_DESC)) {
+        plan->layout = VIRTIO_LAYOUT_INDIRECT;
+    } else if (two) {
+        plan->layout = VIRTIO_LAYOUT_CHAIN;
+        plan->slots = wanted < entries / 2 ? wanted : entries / 2;
+        plan->entries = 2 * plan->slots;
+    }
+    if (max < VIRTIO_NET_MIN_SLOTS || plan->slots < VIRTIO_NET_MIN_SLOTS)
+        return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_MISSING, VIRTIO_NET_FIELD_QUEUE_SIZE, queue, max, 2);
+    uint32_t used = operations->queue_used(transport_context(&device->transport), queue);
+    if (used != 0)
+        return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_IN_USE, VIRTIO_NET_FIELD_QUEUE_READY, queue, used, 0);
+    return VIRTIO_NET_SUCCESS;
+}
+
+/* Another number of slots than before moves every slot, which external buffers that nobody has reaped cannot follow. */
+static int32_t resize(struct virtio_net *net, struct virtio_ring *ring, uint32_t slots)
+{
+    if (slots == ring_size(ring))
+        return VIRTIO_NET_SUCCESS;
+    if (ring->externals != 0)
+        return vn_device_fail(&net->device, VIRTIO_NET_ERROR_STATE, VIRTIO_NET_FIELD_QUEUE_SIZE, ring->index, slots,
+                              ring_size(ring));
+    vn_ring_free_all(ring, slots);
+    return VIRTIO_NET_SUCCESS;
+}
+
+static int32_t set_up_memory(struct virtio_net *net, struct virtio_ring *ring, struct dma_pool *pool,
+                             const struct queue_plan *plan)
+{
+    struct virtio_device *device = &net->device;
+    bool legacy = device_is_legacy(device);
+    int32_t code = resize(net, ring, plan->slots);
+    if (code == VIRTIO_NET_SUCCESS)
+        code = vn_dma_ring_allocate(device, ring, vn_ring_bytes(plan->entries, plan->slots, plan->layout, legacy));
+    if (code < 0)
+        return code;
+    if (legacy && ring->memory.device_address / VIRTIO_PAGE_BYTES > UINT32_MAX)
+        return vn_device_fail(device, VIRTIO_NET_ERROR_DMA_ADDRESS, VIRTIO_NET_FIELD_DMA, ring->index,
+                              ring->memory.device_address, (uint64_t)UINT32_MAX * VIRTIO_PAGE_BYTES);
+    vn_ring_lay_out(ring, plan->entries, plan->layout, legacy);
+    if (pool->stride != 0 && pool->slots < plan->slots) {
+        vn_dma_pool_free(device, ring, pool, false);
+        code = vn_dma_pool_allocate(device, ring, pool, plan->slots);
+    }
+    return code;
+}
+
+static int32_t set_up_queue(struct virtio_net *net, struct virtio_ring *ring, struct dma_pool *pool, uint32_t wanted)
+{
+    struct virtio_device *device = &net->device;
+    struct queue_plan plan;
+    struct virtio_net_queue_memory memory;
+    ring->header_length = NET_HEADER_BYTES;
+    if (!device_has(device, VIRTIO_NET_FEATURE_VERSION_1) && !device_has(device, VIRTIO_NET_FEATURE_MRG_RXBUF))
+        ring->header_length = NET_HEADER_BYTES_LEGACY;
+    ring->event_index = device_has(device, VIRTIO_NET_FEATURE_EVENT_IDX);
+    int32_t code = plan_queue(net, ring->index, wanted, &plan);
+    if (code == VIRTIO_NET_SUCCESS)
+        code = set_up_memory(net, ring, pool, &plan);
+    if (code < 0)
+        return code;
+    for (uint32_t slot = 0; slot < plan.slots && pool->slots != 0; slot++)
+        vn_ring_place_buffer(ring, (uint16_t)slot, ring_slots(ring)[slot].device_address,
+                             ring->device_writes ? net->options.rx_buffer_bytes : 0);
+    vn_ring_describe(ring, &memory);
+    if (device->transport.operations->queue_set(transport_context(&device->transport), &memory) < 0)
+        return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_SETUP, VIRTIO_NET_FIELD_QUEUE_READY, ring->index, 0, 1);
+    vn_ring_disarm(ring);
+    return VIRTIO_NET_SUCCESS;
+}
+
+static void set_up_frames(struct virtio_net *net)
+{
+    net->rx.ring.buffer_length = net->rx.pool_frame != 0 ? net->rx.pool_frame + net->rx.ring.header_length : 0;
+    net->tx.max_frame = NET_MAX_FRAME;
+    if (device_has(&net->device, VIRTIO_NET_FEATURE_MTU))
+        net->tx.max_frame = net->mtu + ETHERNET_HEADER_BYTES + ETHERNET_VLAN_BYTES;
+    uint32_t buffer = net->options.tx_buffer_bytes;
+    net->tx.pool_frame = buffer == VIRTIO_NET_NO_POOL ? 0 : buffer < net->tx.max_frame ? buffer : net->tx.max_frame;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- up and down */
+
+static int32_t set_up_device(struct virtio_net *net)
+{
+    struct virtio_device *device = &net->device;
+    struct virtio_transport *transport = &device->transport;
+    int32_t code = vn_device_reset(device);
+    if (code < 0)
+        return code;
+    vn_device_add_status(device, VIRTIO_STATUS_ACKNOWLEDGE);
+    vn_device_add_status(device, VIRTIO_STATUS_DRIVER);
+    code = negotiate(net);
+    if (code == VIRTIO_NET_SUCCESS)
+        code = choose_mac(net);
+    if (code == VIRTIO_NET_SUCCESS)
+        code = read_link(net);
+    if (code < 0)
+        return code;
+    if (device_is_legacy(device) && TABLE_HAS(transport->operations, set_guest_page_size))
+        transport->operations->set_guest_page_size(transport_context(transport), VIRTIO_PAGE_BYTES);
+    code = set_up_queue(net, &net->rx.ring, &net->rx.pool, net->options.rx_slots);
+    if (code == VIRTIO_NET_SUCCESS)
+        code = set_up_queue(net, &net->tx.ring, &net->tx.pool, net->options.tx_slots);
+    return code;
+}
+
+static int32_t bring_up(struct virtio_net *net)
+{
+    int32_t code = set_up_device(net);
+    if (code < 0)
+        return code;
+    set_up_frames(net);
+    net->rx.ring.fault.code = net->tx.ring.fault.code = VIRTIO_NET_SUCCESS;
+    net->needs_reset = 0;
+    vn_net_rx_fill(net);
+    vn_device_add_status(&net->device, VIRTIO_STATUS_DRIVER_OK);
+    net->rx.ring.usable = net->tx.ring.usable = 1;
+    net->state = VIRTIO_NET_STATE_RUNNING;
+    /* 3.1.1, step 8: no notification before this. */
+    if (net->rx.ring.published != 0)
+        ring_notify(&net->rx.ring, &net->device.transport);
+    net->rx.ring.decided = net->rx.ring.published;
+    vn_log(&net->device.transport, net->device.log_level, VIRTIO_NET_LOG_INFO, VIRTIO_NET_SUCCESS,
+           "virtio-net is up; slots to transmit, to receive", ring_size(&net->tx.ring), ring_size(&net->rx.ring));
+    return VIRTIO_NET_SUCCESS;
+}
+
+/* Resets the device and takes every slot back from it. Where the reset is not confirmed, slots stay where they are: the device may still use them. */
+static int32_t bring_down(struct virtio_net *net)
+{
+    struct net_rx *rx = &net->rx;
+    if (net->tx.ring.usable)
+        vn_net_tx_collect(net);
+    int32_t waiting = rx->ring.usable ? ring_ready(&rx->ring) : 0;
+    net->rx.ring.usable = net->tx.ring.usable = 0;
+    net->resets++;
+    net->state = VIRTIO_NET_STATE_STOPPED;
+    int32_t code = vn_device_reset(&net->device);
+    net->unconfirmed = code < 0;
+    if (code < 0)
+        return code;
+    rx->lost += waiting > 0 ? (uint32_t)waiting : 0;
+    net->tx.lost += ring_in_flight(&net->tx.ring);
+    vn_ring_forget(&rx->ring);
+    vn_ring_forget(&net->tx.ring);
+    return VIRTIO_NET_SUCCESS;
+}
+
+/* Gives all memory back, or, where the device may still write it, counts it and lets it be. */
+static void give_back(struct virtio_net *net, bool quarantine)
+{
+    struct virtio_device *device = &net->device;
+    uint64_t bytes = vn_dma_pool_free(device, &net->rx.ring, &net->rx.pool, quarantine);
+    bytes += vn_dma_pool_free(device, &net->tx.ring, &net->tx.pool, quarantine);
+    if (quarantine) {
+        bytes += net->rx.ring.memory.address != NULL ? net->rx.ring.memory_bytes : 0;
+        bytes += net->tx.ring.memory.address != NULL ? net->tx.ring.memory_bytes : 0;
+        net->rx.ring.memory.address = net->tx.ring.memory.address = NULL;
+        net->quarantined_bytes += bytes;
+        vn_log(&device->transport, device->log_level, VIRTIO_NET_LOG_ERROR, VIRTIO_NET_ERROR_RESET_TIMEOUT,
+               "memory that the device may still write is not given back; bytes, status", bytes, vn_device_status(device));
+        return;
+    }
+    vn_dma_ring_free(device, &net->rx.ring);
+    vn_dma_ring_free(device, &net->tx.ring);
+}
+
+/* The bottom of the error ladder. The error that is reported is the first one. */
+static int32_t undo(struct virtio_net *net, int32_t code, bool free_memory)
+{
+    struct virtio_net_error_detail first = net->device.error;
+    vn_device_add_status(&net->device, VIRTIO_STATUS_FAILED);
+    net->unconfirmed = vn_device_reset(&net->device) < 0;
+    bool has_memory = net->rx.ring.memory.address != NULL || net->tx.ring.memory.address != NULL;
+    if (free_memory && has_memory)
+        give_back(net, net->unconfirmed != 0);
+    net->device.error = first;
+    return code;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- public */
+
+static void clear(void *storage, uint32_t bytes)
+{
+    uint64_t *words = storage;
+    for (uint32_t word = 0; word < bytes / sizeof *words; word++)
+        words[word] = 0;
+}
+
+/* Where slots and pools lie, and what never changes about them. */
+static void arrange(struct virtio_net *net)
+{
+    const struct virtio_net_options *options = &net->options;
+    uintptr_t base = (uintptr_t)net;
+    struct virtio_ring *tx = &net->tx.ring;
+    struct virtio_ring *rx = &net->rx.ring;
+    clear((uint8_t *)net + VIRTIO_NET_STORAGE_FIXED, VIRTIO_NET_STORAGE_PER_SLOT * (options->tx_slots + options->rx_slots));
+    tx->slots_offset = (uint32_t)(base + VIRTIO_NET_STORAGE_FIXED - (uintptr_t)tx);
+    rx->slots_offset =
+        (uint32_t)(base + VIRTIO_NET_STORAGE_FIXED + VIRTIO_NET_STORAGE_PER_SLOT * options->tx_slots - (uintptr_t)rx);
+    tx->index = NET_QUEUE_TX;
+    rx->index = NET_QUEUE_RX;
+    rx->device_writes = 1;
+    if (net->device.transport.registers != NULL)
+        tx->notify_register = rx->notify_register = net->device.transport.registers + VIRTIO_MMIO_QUEUE_NOTIFY;
+    net->rx.trust_header = options->flags & VIRTIO_NET_OPTION_TRUST_HEADER;
+    const struct virtio_net_platform *platform = net->device.transport.platform;
+    net->sync = TABLE_HAS(platform, sync_for_device) || TABLE_HAS(platform, sync_for_cpu);
+    if (options->tx_buffer_bytes != VIRTIO_NET_NO_POOL) {
+        net->tx.pool.frame_offset = NET_FRAME_OFFSET;
+        net->tx.pool.stride = (NET_FRAME_OFFSET + options->tx_buffer_bytes + 63) & ~63u;
+        net->tx.pool.direction = VIRTIO_NET_DMA_TO_DEVICE;
+    }
+    if (options->rx_buffer_bytes != VIRTIO_NET_NO_POOL) {
+        net->rx.pool_frame = options->rx_buffer_bytes;
+        net->rx.pool.frame_offset = NET_FRAME_OFFSET + options->rx_headroom;
+        net->rx.pool.stride = (net->rx.pool.frame_offset + options->rx_buffer_bytes + 63) & ~63u;
+        net->rx.pool.direction = VIRTIO_NET_DMA_BOTH; /* whoever peeks a frame may write it */
+    }
+    vn_ring_free_all(tx, options->tx_slots);
+    vn_ring_free_all(rx, options->rx_slots);
+}
+
+/* What can be refused before the storage may be written. */
+static int32_t check_storage(uint32_t header_version, const struct virtio_net *net, uint64_t storage_bytes, const void *transport,
+                             const void *platform)
+{
+    if (header_version >> 16 != VIRTIO_NET_ABI_MAJOR)
+        return VIRTIO_NET_ERROR_ABI_VERSION;
+    if (net == NULL || transport == NULL || platform == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if ((uintptr_t)net % VIRTIO_NET_STORAGE_ALIGNMENT != 0 || storage_bytes < VIRTIO_NET_STORAGE_FIXED)
+        return VIRTIO_NET_ERROR_STORAGE;
+    return VIRTIO_NET_SUCCESS;
+}
+
+static int32_t set_up(struct virtio_net *net, uint64_t storage_bytes, const struct virtio_net_options *options)
+{
+    int32_t code = check_tables(net);
+    if (code == VIRTIO_NET_SUCCESS)
+        code = take_options(net, options);
+    if (code < 0)
+        return code;
+    uint64_t needed = VIRTIO_NET_STORAGE_BYTES((uint64_t)net->options.tx_slots, net->options.rx_slots);
+    if (storage_bytes < needed)
+        return vn_device_fail(&net->device, VIRTIO_NET_ERROR_STORAGE, VIRTIO_NET_FIELD_STORAGE, 0, storage_bytes, needed);
+    const struct virtio_transport *transport = &net->device.transport;
+    uint32_t type = transport->operations->device_type(transport_context(transport));
+    if (type != 1)
+        return vn_device_fail(&net->device, VIRTIO_NET_ERROR_NOT_NETWORK, VIRTIO_NET_FIELD_DEVICE_TYPE, 0, type, 1);
+    arrange(net);
+    code = bring_up(net);
+    return code < 0 ? undo(net, code, true) : code;
+}
+
+int32_t virtio_net_init_versioned(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes,
+                                  const struct virtio_net_transport *transport, const struct virtio_net_platform *platform,
+                                  void *context, const struct virtio_net_options *options)
+{
+    int32_t code = check_storage(header_version, net, storage_bytes, transport, platform);
+    if (code < 0)
+        return code;
+    clear(net, VIRTIO_NET_STORAGE_FIXED);
+    net->device.transport.operations = transport;
+    net->device.transport.platform = platform;
+    net->device.transport.context = context;
+    return set_up(net, storage_bytes, options);
+}
+
+/* The two registers before the device type (4.2.2). */
+static int32_t probe(const volatile void *registers, uint32_t *version, uint32_t *found)
+{
+    const volatile uint8_t *base = registers;
+    *version = 0;
+    *found = register_read(base + VIRTIO_MMIO_MAGIC, 4);
+    if (*found != VIRTIO_MMIO_MAGIC_VALUE)
+        return VIRTIO_NET_ERROR_MAGIC;
+    *version = *found = register_read(base + VIRTIO_MMIO_VERSION, 4);
+    return *version == 1 || *version == 2 ? VIRTIO_NET_SUCCESS : VIRTIO_NET_ERROR_DEVICE_VERSION;
+}
+
+int32_t virtio_net_init_mmio_versioned(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes,
+                                       volatile void *registers, const struct virtio_net_platform *platform, void *context,
+                                       const struct virtio_net_options *options)
+{
+    int32_t code = check_storage(header_version, net, storage_bytes, (const void *)(uintptr_t)registers, platform);
+    if (code < 0)
+        return code;
+    clear(net, VIRTIO_NET_STORAGE_FIXED);
+    uint32_t version = 0;
+    uint32_t found = 0;
+    net->device.log_level = VIRTIO_NET_LOG_WARNING;
+    net->device.transport.platform = platform;
+    net->device.transport.context = context;
+    net->device.transport.registers = registers;
+    code = probe(registers, &version, &found);
+    if (code == VIRTIO_NET_ERROR_MAGIC)
+        return vn_device_fail(&net->device, code, VIRTIO_NET_FIELD_MAGIC, 0, found, VIRTIO_MMIO_MAGIC_VALUE);
+    if (code < 0)
+        return vn_device_fail(&net->device, code, VIRTIO_NET_FIELD_VERSION, 0, found, 2);
+    net->device.transport.operations = version == 1 ? &vn_mmio_legacy : &vn_mmio_modern;
+    return set_up(net, storage_bytes, options);
+}
+
+int32_t virtio_net_mmio_probe(const volatile void *registers)
+{
+    uint32_t version = 0;
+    uint32_t found = 0;
+    if (registers == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    int32_t code = probe(registers, &version, &found);
+    if (code < 0)
+        return code;
+    uint32_t type = register_read((const volatile uint8_t *)registers + VIRTIO_MMIO_DEVICE_ID, 4);
+    return type == 1 ? VIRTIO_NET_SUCCESS : VIRTIO_NET_ERROR_NOT_NETWORK;
+}
+
+void virtio_net_set_context(struct virtio_net *net, void *context)
+{
+    net->device.transport.context = context;
+}
+
+int32_t virtio_net_stop(struct virtio_net *net)
+{
+    if (net == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (net->state != VIRTIO_NET_STATE_RUNNING && !(net->state == VIRTIO_NET_STATE_STOPPED && net->unconfirmed))
+        return VIRTIO_NET_ERROR_STATE;
+    return bring_down(net);
+}
+
+int32_t virtio_net_start(struct virtio_net *net)
+{
+    if (net == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (net->state != VIRTIO_NET_STATE_STOPPED || net->unconfirmed)
+        return VIRTIO_NET_ERROR_STATE;
+    int32_t code = bring_up(net);
+    if (code < 0)
+        return undo(net, code, false);
+    return code;
+}
+
+int32_t virtio_net_recover(struct virtio_net *net)
+{
+    if (net == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    bool must_stop = net->state == VIRTIO_NET_STATE_RUNNING || net->unconfirmed;
+    int32_t code = must_stop ? virtio_net_stop(net) : VIRTIO_NET_SUCCESS;
+    return code < 0 ? code : virtio_net_start(net);
+}
+
+int32_t virtio_net_abandon(struct virtio_net *net)
+{
+    if (net == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (net->state != VIRTIO_NET_STATE_RUNNING && net->state != VIRTIO_NET_STATE_STOPPED)
+        return VIRTIO_NET_ERROR_STATE;
+    net->tx.lost += ring_in_flight(&net->tx.ring);
+    net->rx.ring.usable = net->tx.ring.usable = 0;
+    vn_ring_forget(&net->rx.ring);
+    vn_ring_forget(&net->tx.ring);
+    give_back(net, false);
+    net->state = VIRTIO_NET_STATE_ABANDONED;
+    return VIRTIO_NET_SUCCESS;
+}
+
+int32_t virtio_net_close(struct virtio_net *net)
+{
+    if (net == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (net->state == VIRTIO_NET_STATE_CLOSED)
+        return VIRTIO_NET_ERROR_STATE;
+    int32_t code = VIRTIO_NET_SUCCESS;
+    if (net->state == VIRTIO_NET_STATE_RUNNING || net->unconfirmed)
+        code = bring_down(net);
+    if (net->state != VIRTIO_NET_STATE_ABANDONED)
+        give_back(net, code < 0);
+    net->state = VIRTIO_NET_STATE_CLOSED;
+    return code;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ looking at it */
+
+int32_t virtio_net_check(struct virtio_net *net)
+{
+    if (net == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (net->state != VIRTIO_NET_STATE_RUNNING)
+        return VIRTIO_NET_ERROR_STATE;
+    int32_t code = vn_net_look_at_status(net, &net->tx.ring);
+    if (code < 0)
+        net->rx.ring.usable = 0;
+    else if (!net->rx.ring.usable || !net->tx.ring.usable)
+        code = VIRTIO_NET_ERROR_NEEDS_RESET;
+    return code;
+}
+
+int32_t virtio_net_link(struct virtio_net *net)
+{
+    if (net == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (net->state != VIRTIO_NET_STATE_RUNNING)
+        return VIRTIO_NET_ERROR_STATE;
+    int32_t code = read_link(net);
+    return code < 0 ? code : (int32_t)net->link_up;
+}

@@ -1,0 +1,111 @@
+/*
+ * net.h - the network card on top of its two queues: what one driver keeps.
+ *
+ * The parts that the transmit side writes, that the receive side writes, and that only the calls of the whole driver write are
+ * apart, so that two processors may run one direction each.
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "virtio_net.h"
+
+#include "virtio/dma.h"
+
+/* 5.1.2 */
+#define NET_QUEUE_RX 0u
+#define NET_QUEUE_TX 1u
+
+/* Sizes of frames, in bytes. */
+#define ETHERNET_HEADER_BYTES 14u
+#define ETHERNET_VLAN_BYTES   4u
+#define ETHERNET_MTU          1500u
+#define ETHERNET_MIN_BUFFER   1514u
+#define NET_MAX_FRAME         65535u
+
+/* In front of each frame (5.1.6). Only the driver's own reads of it are through offsets, a byte each. */
+#define NET_HEADER_BYTES_LEGACY 10u
+#define NET_HEADER_BYTES        12u
+#define NET_HEADER_FLAGS        0u
+#define NET_HEADER_GSO_TYPE     1u
+#define NET_HEADER_F_NEEDS_CSUM 1u
+
+/* A pool buffer's frame is so far from the buffer's start, plus the headroom: the header fits in front of it, and the frame lies on a
+ * 16-byte boundary. */
+#define NET_FRAME_OFFSET 16u
+
+/* Configuration space (5.1.4). */
+#define NET_CONFIG_MAC     0u
+#define NET_CONFIG_STATUS  6u
+#define NET_CONFIG_MTU     10u
+#define NET_STATUS_LINK_UP 1u
+
+struct net_tx {
+    struct virtio_ring ring;
+    struct dma_pool pool;
+    uint32_t max_frame;  /* longest frame, whoever owns its memory */
+    uint32_t pool_frame; /* longest frame in a pool buffer; 0: no pool */
+    uint64_t frames;
+    uint64_t bytes;
+    uint64_t completed;
+    uint64_t full;
+    uint64_t lost;
+};
+
+struct net_rx {
+    struct virtio_ring ring;
+    struct dma_pool pool;
+    uint32_t pool_frame;
+    uint32_t trust_header;
+    uint64_t frames;
+    uint64_t bytes;
+    uint64_t dropped_short;
+    uint64_t dropped_long;
+    uint64_t dropped_header;
+    uint64_t lost;
+};
+
+struct virtio_net {
+    struct virtio_device device;
+    struct virtio_net_options options; /* every default filled in */
+    uint32_t state;                    /* VIRTIO_NET_STATE_*, FAILED left out: that is derived */
+    uint32_t mtu;
+    uint32_t link_up;
+    uint32_t needs_reset; /* the device said so */
+    uint32_t unconfirmed; /* the last reset was not confirmed: the device may still write */
+    uint32_t sync;        /* the platform has sync functions */
+    uint8_t mac[6];
+    uint8_t mac_source;
+    uint8_t reserved;
+    uint64_t device_needs_reset;
+    uint64_t resets;
+    uint64_t interrupts;
+    uint64_t quarantined_bytes;
+    struct net_tx tx;
+    struct net_rx rx;
+};
+
+_Static_assert(sizeof(struct virtio_net) <= VIRTIO_NET_STORAGE_FIXED, "the fixed part of the storage is too small");
+_Static_assert(sizeof(struct virtio_slot) == VIRTIO_NET_STORAGE_PER_SLOT, "the storage of a slot is not what is promised");
+_Static_assert(_Alignof(struct virtio_net) <= VIRTIO_NET_STORAGE_ALIGNMENT, "the storage is not aligned enough");
+
+/* The error of a call that finds the ring unusable, or was called with a queue pair or flags that do not exist. */
+int32_t vn_net_refuse(const struct virtio_net *net, const struct virtio_ring *ring, uint32_t queue_pair, uint32_t flags,
+                      uint32_t known_flags) VIRTIO_HIDDEN;
+/* The device broke a rule, or says that it needs a reset: logs it once, and returns NEEDS_RESET. */
+int32_t vn_net_broken(struct virtio_net *net, struct virtio_ring *ring) VIRTIO_HIDDEN;
+/* Looks at the device's status when a ring does not move. */
+int32_t vn_net_look_at_status(struct virtio_net *net, struct virtio_ring *ring) VIRTIO_HIDDEN;
+/* Posts every receive pool buffer, without a notification. */
+void vn_net_rx_fill(struct virtio_net *net) VIRTIO_HIDDEN;
+/* Takes the completed transmit frames back: pool slots become free, external ones stay done. Negative where the ring broke. */
+int32_t vn_net_tx_collect(struct virtio_net *net) VIRTIO_HIDDEN;
+/* Hands out the external buffers that are done, and frees their slots. With `lost_only` those that the device had when it was reset. */
+int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_packet *packets, uint32_t count) VIRTIO_HIDDEN;
+
+/* What each data call looks at first. */
+VIRTIO_INLINE bool net_acceptable(const struct virtio_ring *ring, uint32_t queue_pair, uint32_t flags, uint32_t known_flags)
+{
+    return VIRTIO_LIKELY((queue_pair | (flags & ~known_flags)) == 0 && ring->usable);
+}
+
+#endif /* NET_NET_H */

@@ -1,0 +1,165 @@
+/*
+ * device.c - reset, status, feature negotiation and configuration space (virtio 1.2, 2.1, 2.2, 2.4, 2.5, 3.1).
+ */
+#include "device.h"
+#include "spec.h"
+
+/* A device that changes its configuration at each of so many reads is not one to wait for. */
+#define CONFIG_TRIES      64u
+#define CONFIG_MAX_FIELDS 6u
+/* More register reads than a microsecond can hold: so many without the clock passing the limit, and the clock stands still. */
+#define STEPS_PER_US 64u
+
+void vn_log(const struct virtio_transport *transport, uint32_t threshold, uint32_t level, int32_t code, const char *text,
+            uint64_t a, uint64_t b)
+{
+    if (level <= threshold && TABLE_HAS(transport->platform, log))
+        transport->platform->log(transport->context, level, code, text, a, b);
+}
+
+int32_t vn_device_fail(struct virtio_device *device, int32_t code, uint32_t field, uint32_t queue, uint64_t found,
+                       uint64_t wanted)
+{
+    device->error.size = sizeof device->error;
+    device->error.code = code;
+    device->error.field = field;
+    device->error.queue = queue;
+    device->error.found = found;
+    device->error.wanted = wanted;
+    vn_log(&device->transport, device->log_level, VIRTIO_NET_LOG_ERROR, code, virtio_net_status_text(code), found, wanted);
+    return code;
+}
+
+static struct virtio_deadline deadline_start(const struct virtio_transport *transport, uint32_t limit_us)
+{
+    struct virtio_deadline deadline = {.limit_us = limit_us};
+    if (TABLE_HAS(transport->platform, now_us))
+        deadline.start_us = transport->platform->now_us(transport->context);
+    return deadline;
+}
+
+/* One turn of a wait. A clock that stands still must not make the wait endless, hence the limit in steps beside it. */
+static bool deadline_passed(struct virtio_deadline *deadline, const struct virtio_transport *transport)
+{
+    if (TABLE_HAS(transport->platform, relax))
+        transport->platform->relax(transport->context);
+    deadline->steps++;
+    if (!TABLE_HAS(transport->platform, now_us))
+        return deadline->steps >= deadline->limit_us;
+    return transport->platform->now_us(transport->context) - deadline->start_us >= deadline->limit_us ||
+           deadline->steps / STEPS_PER_US >= deadline->limit_us;
+}
+
+uint32_t vn_device_status(struct virtio_device *device)
+{
+    return device->transport.operations->get_status(transport_context(&device->transport));
+}
+
+void vn_device_add_status(struct virtio_device *device, uint32_t bits)
+{
+    device->transport.operations->set_status(transport_context(&device->transport), vn_device_status(device) | bits);
+}
+
+int32_t vn_device_reset(struct virtio_device *device)
+{
+    struct virtio_transport *transport = &device->transport;
+    transport->operations->set_status(transport_context(transport), 0);
+    struct virtio_deadline deadline = deadline_start(transport, device->reset_timeout_us);
+    uint32_t status = vn_device_status(device);
+    while (status != 0) {
+        if (status == VIRTIO_ALL_ONES)
+            return vn_device_fail(device, VIRTIO_NET_ERROR_DEVICE_GONE, VIRTIO_NET_FIELD_STATUS, 0, status, 0);
+        if (deadline_passed(&deadline, transport))
+            return vn_device_fail(device, VIRTIO_NET_ERROR_RESET_TIMEOUT, VIRTIO_NET_FIELD_STATUS, 0, status, 0);
+        status = vn_device_status(device);
+    }
+    return VIRTIO_NET_SUCCESS;
+}
+
+/* The legacy interface has 32 feature bits: asking it for more gives the first word again on some devices. */
+static uint32_t feature_words(const struct virtio_device *device)
+{
+    return device_is_legacy(device) ? 1 : 2;
+}
+
+void vn_device_read_features(struct virtio_device *device)
+{
+    uint32_t words[2] = {0, 0};
+    device->properties = device->transport.operations->properties(transport_context(&device->transport));
+    device->transport.operations->read_features(transport_context(&device->transport), words, feature_words(device));
+    device->offered = (uint64_t)words[1] << 32 | words[0];
+}
+
+int32_t vn_device_accept_features(struct virtio_device *device, uint64_t wanted)
+{
+    device->features = device->offered & wanted;
+    const uint32_t words[2] = {(uint32_t)device->features, (uint32_t)(device->features >> 32)};
+    device->transport.operations->write_features(transport_context(&device->transport), words, feature_words(device));
+    if (device_is_legacy(device))
+        return VIRTIO_NET_SUCCESS; /* 3.1.2: there is no FEATURES_OK */
+    /* 2.2.1: a driver must accept VERSION_1 where it is offered. A device that does not offer it has other rules. */
+    if (!device_has(device, VIRTIO_NET_FEATURE_VERSION_1))
+        return vn_device_fail(device, VIRTIO_NET_ERROR_FEATURES, VIRTIO_NET_FIELD_FEATURES, 0, device->offered,
+                              (uint64_t)1 << VIRTIO_NET_FEATURE_VERSION_1);
+    vn_device_add_status(device, VIRTIO_STATUS_FEATURES_OK);
+    uint32_t status = vn_device_status(device);
+    if (status == VIRTIO_ALL_ONES || (status & VIRTIO_STATUS_FEATURES_OK) == 0)
+        return vn_device_fail(device, VIRTIO_NET_ERROR_FEATURES, VIRTIO_NET_FIELD_STATUS, 0, status, VIRTIO_STATUS_FEATURES_OK);
+    return VIRTIO_NET_SUCCESS;
+}
+
+/* One field. A legacy device is read byte by byte (4.2.4: its accesses may be of any width, its space may lack alignment). */
+static int32_t config_field(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t *value)
+{
+    struct virtio_transport *transport = &device->transport;
+    if (!device_is_legacy(device))
+        return transport->operations->config_read(transport_context(transport), offset, width, value);
+    *value = 0;
+    for (uint32_t byte = 0; byte < width; byte++) {
+        uint32_t part = 0;
+        if (transport->operations->config_read(transport_context(transport), offset + byte, 1, &part) < 0)
+            return -1;
+        *value |= (part & 0xff) << (8 * byte);
+    }
+    return 0;
+}
+
+static int32_t config_fields(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t count, uint32_t *values)
+{
+    for (uint32_t field = 0; field < count; field++)
+        if (config_field(device, offset + field * width, width, &values[field]) < 0)
+            return vn_device_fail(device, VIRTIO_NET_ERROR_CONFIG_SPACE, VIRTIO_NET_FIELD_CONFIG, 0, offset + field * width,
+                                  width);
+    return VIRTIO_NET_SUCCESS;
+}
+
+static bool same(const uint32_t *a, const uint32_t *b, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
+/* 2.5.1: the same generation before and after tells that all is of one moment. A legacy device has none: read until two readings agree
+ * (2.5.4). */
+int32_t vn_device_config(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t count, uint32_t *values)
+{
+    struct virtio_transport *transport = &device->transport;
+    uint32_t before = 0;
+    uint32_t again[CONFIG_MAX_FIELDS];
+    for (uint32_t try = 0; try < CONFIG_TRIES; try++) {
+        bool counted = (device->properties & VIRTIO_NET_TRANSPORT_CONFIG_GENERATION) != 0;
+        if (counted)
+            before = transport->operations->config_generation(transport_context(transport));
+        int32_t code = config_fields(device, offset, width, count, values);
+        if (code == VIRTIO_NET_SUCCESS && !counted)
+            code = config_fields(device, offset, width, count, again);
+        if (code < 0)
+            return code;
+        if (counted ? transport->operations->config_generation(transport_context(transport)) == before
+                    : same(values, again, count))
+            return VIRTIO_NET_SUCCESS;
+    }
+    return vn_device_fail(device, VIRTIO_NET_ERROR_CONFIG_UNSTABLE, VIRTIO_NET_FIELD_CONFIG, 0, offset, width);
+}

@@ -1,0 +1,309 @@
+/*
+ * ring.h - one split virtqueue (virtio 1.2, 2.7) and the slots it carries; the steps that run for each packet are inline here.
+ *
+ * Slots. A ring of N slots has a private permutation of the slots, which is a circle of N positions cut into four regions by
+ * four free-running 16-bit counters:
+ *
+ *         done            used_index        avail_index        prepared          done + N
+ *          |  held: the     |  in flight:     |  held: reserved  |   free           |
+ *          |  device has    |  the device     |  by the caller   |                  |
+ *          |  used them     |  has them       |                  |                  |
+ *
+ * `order` of a position is the slot there, `position` of a slot its inverse. A slot moves on when a counter passes it; where it is not
+ * the next one, it is first exchanged with that. So a slot is in exactly one state, and nothing else is stored about it. The device
+ * completes in order nearly always: used.id == order[used_index] then proves with one compare that the id is in range, in flight,
+ * and not completed twice. Any other id takes the way through `position`, which proves the same.
+ *
+ * Descriptors. Slot i owns descriptor i, so used.id is the slot. Nothing is read back from the descriptor table, which the
+ * device can write. A legacy device without ANY_LAYOUT wants the header in a descriptor of its own (5.1.6.6): then the ring has 2N
+ * entries and slot i owns descriptors i and N + i, or slot i owns table i of two indirect descriptors.
+ */
+#ifndef VIRTIO_RING_H
+#define VIRTIO_RING_H
+
+#include "device.h"
+#include "spec.h"
+
+/* What is in a descriptor or the buffer behind it. */
+enum virtio_layout {
+    VIRTIO_LAYOUT_ONE = 0,      /* header and frame in one descriptor */
+    VIRTIO_LAYOUT_CHAIN = 1,    /* descriptors i and N + i */
+    VIRTIO_LAYOUT_INDIRECT = 2, /* a table of two */
+};
+
+/* Of virtio_slot.length: the memory is the caller's; the device was reset before it used that memory; and, of the first slot of a chunk
+ * of the pool, the chunk's pages. */
+#define VIRTIO_SLOT_EXTERNAL    0x80000000u
+#define VIRTIO_SLOT_LOST        0x40000000u
+#define VIRTIO_SLOT_CHUNK_SHIFT 24
+#define VIRTIO_SLOT_CHUNK_PAGES 0x3fu
+#define VIRTIO_SLOT_LENGTH      0x00ffffffu
+
+/* What the driver knows of a slot and of a position. In memory that the device cannot reach. */
+struct virtio_slot {
+    uint64_t cookie; /* of an external buffer */
+    uint8_t *data;   /* the pool buffer's frame, NULL without a pool */
+#if UINTPTR_MAX == 0xffffffff
+    uint32_t data_padding;
+#endif
+    uint64_t device_address; /* the same for the device */
+    uint32_t length;         /* bytes of an external receive buffer, and the bits above */
+    uint16_t order;          /* the slot at this position */
+    uint16_t position;       /* where this slot is */
+};
+
+/* Why a ring is broken. Sticky until the next set-up. */
+struct virtio_fault {
+    int32_t code;
+    uint32_t field;
+    uint32_t found;
+    uint32_t wanted;
+};
+
+struct virtio_ring {
+    struct virtq_descriptor *descriptors;
+    struct virtq_descriptor *frame_descriptors; /* those whose length changes with each frame */
+    struct virtq_avail *avail;
+    struct virtq_used *used;
+    volatile uint8_t *notify_register; /* of the driver's own transports, else NULL */
+    struct virtio_net_dma memory;
+    uint32_t memory_bytes;
+    uint32_t memory_flags;
+
+    uint32_t slots_offset; /* bytes from here to the array of struct virtio_slot */
+    uint32_t index;        /* queue number */
+    uint32_t header_length;
+    uint32_t length_bias;   /* bytes that the frame's descriptor holds besides the frame */
+    uint32_t buffer_length; /* the most that the device may write into a pool buffer, header included; 0: no pool */
+    uint32_t externals;     /* external buffers in flight or done */
+
+    uint16_t done;
+    uint16_t used_index;
+    uint16_t avail_index;
+    uint16_t prepared;
+
+    uint16_t slot_mask;
+    uint16_t ring_mask;
+    uint16_t published;    /* avail.idx as the device sees it */
+    uint16_t decided;      /* avail.idx at the last decision about a notification */
+    uint16_t notified;     /* avail.idx at the last notification */
+    uint16_t refreshed;    /* used_index at the last vn_ring_refresh, which wrote used_event */
+    uint16_t stalled_at;   /* used_index at the last look that found nothing */
+    uint8_t stalled;       /* stalled_at is valid */
+    uint8_t usable;        /* running, and not broken */
+    uint8_t event_index;   /* EVENT_IDX agreed on */
+    uint8_t interrupts;    /* asked for */
+    uint8_t layout;        /* enum virtio_layout */
+    uint8_t frame_shift;   /* frame_descriptors[slot << frame_shift] */
+    uint8_t device_writes; /* a receive queue */
+    uint8_t reserved;
+
+    uint64_t kicks;
+    uint64_t rekicks;
+    uint64_t broken; /* times */
+    struct virtio_fault fault;
+};
+
+/* ----------------------------------------------------------------------------------------------------- slots and regions */
+
+VIRTIO_INLINE struct virtio_slot *ring_slots(const struct virtio_ring *ring)
+{
+    return (struct virtio_slot *)(void *)((uintptr_t)ring + ring->slots_offset);
+}
+
+VIRTIO_INLINE uint32_t ring_size(const struct virtio_ring *ring)
+{
+    return (uint32_t)ring->slot_mask + 1;
+}
+
+VIRTIO_INLINE uint16_t ring_in_flight(const struct virtio_ring *ring)
+{
+    return (uint16_t)(ring->avail_index - ring->used_index);
+}
+
+VIRTIO_INLINE uint32_t ring_free(const struct virtio_ring *ring)
+{
+    return ring_size(ring) - (uint16_t)(ring->prepared - ring->done);
+}
+
+/* Whether the slot is in the region of `count` positions from counter `start` on. */
+VIRTIO_INLINE bool ring_slot_in(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t slot, uint16_t start,
+                                uint16_t count)
+{
+    return slot <= ring->slot_mask && (uint16_t)((slots[slot].position - start) & ring->slot_mask) < count;
+}
+
+/* Brings the slot to the position that a counter points at, and what is there to where the slot was. */
+VIRTIO_INLINE void ring_place(const struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot, uint16_t counter)
+{
+    uint16_t to = counter & ring->slot_mask;
+    uint16_t other = slots[to].order;
+    if (VIRTIO_LIKELY(other == slot))
+        return;
+    uint16_t from = slots[slot].position;
+    slots[to].order = slot;
+    slots[slot].position = to;
+    slots[from].order = other;
+    slots[other].position = from;
+}
+
+/* The event fields lie behind the rings (2.7.10). */
+VIRTIO_INLINE uint16_t *ring_used_event(const struct virtio_ring *ring)
+{
+    return &ring->avail->ring[(uint32_t)ring->ring_mask + 1];
+}
+
+VIRTIO_INLINE const uint16_t *ring_avail_event(const struct virtio_ring *ring)
+{
+    return (const uint16_t *)(const void *)&ring->used->ring[(uint32_t)ring->ring_mask + 1];
+}
+
+/* ------------------------------------------------------------------------------------------------------------ publishing */
+
+/* Hands a reserved slot to the device with the next publish. The slot is at avail_index already. */
+VIRTIO_INLINE void ring_commit(struct virtio_ring *ring, uint16_t slot)
+{
+    shared_store16(&ring->avail->ring[ring->avail_index & ring->ring_mask], slot);
+    ring->avail_index++;
+}
+
+/* Writes the length of a transmit frame to its descriptor. */
+VIRTIO_INLINE void ring_set_frame_length(struct virtio_ring *ring, uint16_t slot, uint32_t length)
+{
+    ring->frame_descriptors[(uint32_t)slot << ring->frame_shift].length = length + ring->length_bias;
+}
+
+/* 2.7.13.1 to 2.7.13.3: the device sees the entries before it sees the index. Release also keeps the reads of a receive buffer before
+ * the device's next write to it, which a write barrier would not. */
+VIRTIO_INLINE void ring_publish(struct virtio_ring *ring)
+{
+    ring->published = ring->avail_index;
+    shared_store_release16(&ring->avail->index, ring->published);
+}
+
+/* Tells the device, where it wants to be told (2.7.7.1, 2.7.10). `transport` is that of the ring's device. */
+VIRTIO_INLINE bool ring_wants_notification(struct virtio_ring *ring)
+{
+    uint16_t now = ring->published;
+    uint16_t before = ring->decided;
+    /* Without it the load could pass the store of avail.idx, and driver and device each miss the other's word. */
+    barrier_full();
+    ring->decided = now;
+    if (ring->event_index)
+        return (uint16_t)(now - shared_load16(ring_avail_event(ring)) - 1) < (uint16_t)(now - before);
+    return now != before && (shared_load16(&ring->used->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
+}
+
+VIRTIO_INLINE void ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport)
+{
+    ring->kicks++;
+    ring->notified = ring->published;
+    if (VIRTIO_LIKELY(ring->notify_register != NULL)) {
+        register_write32(ring->notify_register, ring->index);
+        return;
+    }
+    /* The host's transport knows nothing of what must come before. */
+    barrier_memory_before_io_write();
+    transport->operations->notify(transport->context, ring->index, 0);
+}
+
+VIRTIO_INLINE bool ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport)
+{
+    if (VIRTIO_LIKELY(!ring_wants_notification(ring)))
+        return false;
+    ring_notify(ring, transport);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ completion */
+
+/* The device broke a rule: the queue is not used any more. Returns false. */
+bool vn_ring_break(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted) VIRTIO_HIDDEN;
+/* The used element names another slot than the oldest: exchanges the two where it is in flight, else breaks the ring. */
+bool vn_ring_exchange(struct virtio_ring *ring, struct virtio_slot *slots, uint32_t id) VIRTIO_HIDDEN;
+/* Writes used_event (2.7.10) so that no completion reaches it. */
+void vn_ring_park(struct virtio_ring *ring) VIRTIO_HIDDEN;
+/* Asks for an interrupt at the next completion, and tells whether there is one already. */
+bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;
+/* Asks for no interrupt. */
+void vn_ring_disarm(struct virtio_ring *ring) VIRTIO_HIDDEN;
+/* A look that found nothing: repeats a notification that may have got lost. Returns whether it did. */
+bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_transport *transport) VIRTIO_HIDDEN;
+
+/* Keeps the 16-bit counters that are only looked at now and then from growing ambiguous, and used_event where it belongs. */
+void vn_ring_refresh(struct virtio_ring *ring) VIRTIO_HIDDEN;
+
+/* Completions between two calls of vn_ring_refresh. See vn_ring_park. */
+#define RING_REFRESH_INTERVAL 8192u
+
+/* How many used elements wait, from one read of used.idx. Negative: the index cannot be, and the ring is broken. */
+VIRTIO_INLINE int32_t ring_ready(struct virtio_ring *ring)
+{
+    uint16_t device_index = shared_load_acquire16(&ring->used->index);
+    uint16_t ready = (uint16_t)(device_index - ring->used_index);
+    if (VIRTIO_UNLIKELY(ready > ring_in_flight(ring))) {
+        vn_ring_break(ring, VIRTIO_NET_ERROR_USED_INDEX, VIRTIO_NET_FIELD_USED_INDEX, device_index, ring->avail_index);
+        return VIRTIO_NET_ERROR_NEEDS_RESET;
+    }
+    return ready;
+}
+
+/* The next used element, which ring_ready has promised: brings its slot to used_index, and leaves it in flight. False: no such slot is in
+ * flight, and the ring is broken. */
+VIRTIO_INLINE bool ring_head(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t *slot, uint32_t *length)
+{
+    const struct virtq_used_element *element = &ring->used->ring[ring->used_index & ring->ring_mask];
+    uint32_t id = shared_load32(&element->id);
+    *length = shared_load32(&element->length);
+    *slot = (uint16_t)id;
+    if (VIRTIO_LIKELY(id == slots[ring->used_index & ring->slot_mask].order))
+        return true;
+    return vn_ring_exchange(ring, slots, id);
+}
+
+/* Once a burst that took something. */
+VIRTIO_INLINE void ring_completed(struct virtio_ring *ring)
+{
+    if (VIRTIO_UNLIKELY((uint16_t)(ring->used_index - ring->refreshed) >= RING_REFRESH_INTERVAL))
+        vn_ring_refresh(ring);
+}
+
+/* The slot at used_index leaves the device. It is held. */
+VIRTIO_INLINE void ring_take(struct virtio_ring *ring)
+{
+    ring->used_index++;
+}
+
+/* A held slot becomes free. */
+VIRTIO_INLINE void ring_release(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
+{
+    ring_place(ring, slots, slot, ring->done);
+    ring->done++;
+}
+
+/* The next free slot, which must exist, is brought to avail_index, and reserved with it. */
+VIRTIO_INLINE uint16_t ring_prepare(struct virtio_ring *ring, struct virtio_slot *slots)
+{
+    uint16_t slot = slots[ring->prepared & ring->slot_mask].order;
+    ring_place(ring, slots, slot, ring->avail_index);
+    ring->prepared++;
+    return slot;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- set-up */
+
+/* Bytes of a ring's memory, for a legacy layout or not. */
+uint32_t vn_ring_bytes(uint32_t entries, uint32_t slots, enum virtio_layout layout, bool legacy) VIRTIO_HIDDEN;
+/* Makes every one of so many slots free, in order. */
+void vn_ring_free_all(struct virtio_ring *ring, uint32_t slots) VIRTIO_HIDDEN;
+/* After a reset: every slot is free again, but those of external buffers that the caller has not been told of. They are done,
+ * and lost where the device had them. */
+void vn_ring_forget(struct virtio_ring *ring) VIRTIO_HIDDEN;
+/* Lays an idle ring out in its memory, which is cleared. */
+void vn_ring_lay_out(struct virtio_ring *ring, uint32_t entries, enum virtio_layout layout, bool legacy) VIRTIO_HIDDEN;
+/* Where the parts of the ring lie for the device. */
+void vn_ring_describe(const struct virtio_ring *ring, struct virtio_net_queue_memory *memory) VIRTIO_HIDDEN;
+/* Places a buffer: writes the descriptors of the slot. `frame` is the frame's device address, behind its header. */
+void vn_ring_place_buffer(struct virtio_ring *ring, uint16_t slot, uint64_t frame, uint32_t length) VIRTIO_HIDDEN;
+
+#endif /* VIRTIO_RING_H */

@@ -1,0 +1,251 @@
+/*
+ * split.c - the split virtqueue (virtio 1.2, 2.7): layout and set-up, and the steps that are not taken for each packet.
+ */
+#include "ring.h"
+
+/* Descriptors of the indirect table of one slot. */
+#define INDIRECT_ENTRIES 2u
+
+static uint32_t align_up(uint32_t value, uint32_t alignment)
+{
+    return (value + alignment - 1) & ~(alignment - 1);
+}
+
+/* Where the parts begin, in bytes. */
+struct layout {
+    uint32_t avail;
+    uint32_t used;
+    uint32_t indirect;
+    uint32_t end;
+};
+
+/* 2.7 gives the sizes. The legacy interface fixes the places too (2.7.2); else what the driver writes and what the device writes
+ * lie in different cache lines. */
+static struct layout lay_out(uint32_t entries, uint32_t slots, enum virtio_layout kind, bool legacy)
+{
+    struct layout at;
+    at.avail = entries * (uint32_t)sizeof(struct virtq_descriptor);
+    uint32_t avail_end = at.avail + (uint32_t)sizeof(struct virtq_avail) + (entries + 1) * (uint32_t)sizeof(uint16_t);
+    at.used = align_up(avail_end, legacy ? VIRTIO_PAGE_BYTES : 64);
+    uint32_t used_end = at.used + (uint32_t)sizeof(struct virtq_used) + entries * (uint32_t)sizeof(struct virtq_used_element) +
+                        (uint32_t)sizeof(uint16_t);
+    at.indirect = align_up(used_end, 64);
+    at.end = at.indirect;
+    if (kind == VIRTIO_LAYOUT_INDIRECT)
+        at.end += slots * INDIRECT_ENTRIES * (uint32_t)sizeof(struct virtq_descriptor);
+    return at;
+}
+
+uint32_t vn_ring_bytes(uint32_t entries, uint32_t slots, enum virtio_layout layout, bool legacy)
+{
+    return align_up(lay_out(entries, slots, layout, legacy).end, VIRTIO_PAGE_BYTES);
+}
+
+static void clear(volatile uint64_t *words, uint32_t bytes)
+{
+    for (uint32_t word = 0; word < bytes / sizeof *words; word++)
+        words[word] = 0;
+}
+
+/* Descriptors whose content never changes are written here: the table of each slot behind its one descriptor. */
+static void link_indirect(struct virtio_ring *ring, uint32_t offset)
+{
+    for (uint32_t slot = 0; slot < ring_size(ring); slot++) {
+        uint32_t table_bytes = INDIRECT_ENTRIES * (uint32_t)sizeof(struct virtq_descriptor);
+        ring->descriptors[slot].address = ring->memory.device_address + offset + slot * table_bytes;
+        ring->descriptors[slot].length = table_bytes;
+        ring->descriptors[slot].flags = VIRTQ_DESCRIPTOR_INDIRECT;
+    }
+}
+
+static void start_at(struct virtio_ring *ring, uint16_t done)
+{
+    ring->done = done;
+    ring->used_index = ring->avail_index = ring->prepared = 0;
+    ring->published = ring->decided = ring->notified = 0;
+    ring->stalled = 0;
+}
+
+void vn_ring_free_all(struct virtio_ring *ring, uint32_t slots)
+{
+    ring->slot_mask = (uint16_t)(slots - 1);
+    ring->externals = 0;
+    start_at(ring, 0);
+    for (uint32_t slot = 0; slot < slots; slot++)
+        ring_slots(ring)[slot].order = ring_slots(ring)[slot].position = (uint16_t)slot;
+}
+
+/* Marks what becomes of an external buffer, by where its slot is. A received buffer that is held was given to the caller already. */
+static bool keep_external(const struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
+{
+    bool held = ring_slot_in(ring, slots, slot, ring->done, (uint16_t)(ring->used_index - ring->done));
+    bool in_flight = !held && ring_slot_in(ring, slots, slot, ring->used_index, ring_in_flight(ring));
+    if ((slots[slot].length & VIRTIO_SLOT_EXTERNAL) == 0)
+        return false;
+    if (in_flight)
+        slots[slot].length |= VIRTIO_SLOT_LOST;
+    else if (!held || (ring->device_writes && (slots[slot].length & VIRTIO_SLOT_LOST) == 0))
+        slots[slot].length &= ~VIRTIO_SLOT_EXTERNAL;
+    return (slots[slot].length & VIRTIO_SLOT_EXTERNAL) != 0;
+}
+
+void vn_ring_forget(struct virtio_ring *ring)
+{
+    struct virtio_slot *slots = ring_slots(ring);
+    uint32_t size = ring_size(ring);
+    uint16_t kept = 0;
+    for (uint32_t slot = 0; slot < size; slot++)
+        kept = (uint16_t)(kept + keep_external(ring, slots, (uint16_t)slot));
+    ring->externals = kept;
+    start_at(ring, (uint16_t)-kept);
+    uint16_t next_kept = ring->done;
+    uint16_t next_free = 0;
+    for (uint32_t slot = 0; slot < size; slot++) {
+        uint16_t counter = (slots[slot].length & VIRTIO_SLOT_EXTERNAL) != 0 ? next_kept++ : next_free++;
+        slots[slot].position = counter & ring->slot_mask;
+        slots[slots[slot].position].order = (uint16_t)slot;
+    }
+}
+
+void vn_ring_lay_out(struct virtio_ring *ring, uint32_t entries, enum virtio_layout layout, bool legacy)
+{
+    uint32_t slots = ring_size(ring);
+    struct layout at = lay_out(entries, slots, layout, legacy);
+    uint8_t *base = ring->memory.address;
+    clear(ring->memory.address, ring->memory_bytes);
+    ring->descriptors = (struct virtq_descriptor *)(void *)base;
+    ring->avail = (struct virtq_avail *)(void *)(base + at.avail);
+    ring->used = (struct virtq_used *)(void *)(base + at.used);
+    ring->ring_mask = (uint16_t)(entries - 1);
+    ring->layout = (uint8_t)layout;
+    ring->frame_descriptors = ring->descriptors;
+    ring->frame_shift = 0;
+    ring->length_bias = layout == VIRTIO_LAYOUT_ONE ? ring->header_length : 0;
+    if (layout == VIRTIO_LAYOUT_CHAIN)
+        ring->frame_descriptors = ring->descriptors + slots;
+    if (layout == VIRTIO_LAYOUT_INDIRECT) {
+        ring->frame_descriptors = (struct virtq_descriptor *)(void *)(base + at.indirect) + 1;
+        ring->frame_shift = 1;
+        link_indirect(ring, at.indirect);
+    }
+}
+
+void vn_ring_describe(const struct virtio_ring *ring, struct virtio_net_queue_memory *memory)
+{
+    const uint8_t *base = ring->memory.address;
+    memory->queue = ring->index;
+    memory->size = (uint32_t)ring->ring_mask + 1;
+    memory->vector = VIRTIO_NET_NO_VECTOR;
+    memory->flags = 0;
+    memory->descriptors = ring->memory.device_address;
+    memory->driver_area = ring->memory.device_address + (uint64_t)((const uint8_t *)ring->avail - base);
+    memory->device_area = ring->memory.device_address + (uint64_t)((const uint8_t *)ring->used - base);
+}
+
+void vn_ring_place_buffer(struct virtio_ring *ring, uint16_t slot, uint64_t frame, uint32_t length)
+{
+    uint16_t write = ring->device_writes ? VIRTQ_DESCRIPTOR_WRITE : 0;
+    struct virtq_descriptor *last = &ring->frame_descriptors[(uint32_t)slot << ring->frame_shift];
+    last->address = frame - ring->length_bias;
+    last->length = length + ring->length_bias;
+    last->flags = write;
+    last->next = 0;
+    if (ring->layout == VIRTIO_LAYOUT_ONE)
+        return;
+    bool indirect = ring->layout == VIRTIO_LAYOUT_INDIRECT;
+    struct virtq_descriptor *first = indirect ? last - 1 : &ring->descriptors[slot];
+    first->address = frame - ring->header_length;
+    first->length = ring->header_length;
+    first->flags = VIRTQ_DESCRIPTOR_NEXT | write;
+    first->next = indirect ? 1 : (uint16_t)(ring_size(ring) + slot);
+}
+
+VIRTIO_COLD bool vn_ring_break(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted)
+{
+    ring->usable = 0;
+    ring->broken++;
+    ring->fault.code = code;
+    ring->fault.field = field;
+    ring->fault.found = found;
+    ring->fault.wanted = wanted;
+    return false;
+}
+
+bool vn_ring_exchange(struct virtio_ring *ring, struct virtio_slot *slots, uint32_t id)
+{
+    if (!ring_slot_in(ring, slots, id, ring->used_index, ring_in_flight(ring)))
+        return vn_ring_break(ring, VIRTIO_NET_ERROR_USED_ID, VIRTIO_NET_FIELD_USED_ID, id, ring_size(ring));
+    ring_place(ring, slots, (uint16_t)id, ring->used_index);
+    return true;
+}
+
+/* Whether the oldest buffer in flight was published after the last notification: then `notified` is not in (used_index, published]. */
+static bool oldest_is_untold(const struct virtio_ring *ring)
+{
+    uint16_t told = (uint16_t)(ring->notified - ring->used_index - 1);
+    return told >= (uint16_t)(ring->published - ring->used_index);
+}
+
+/*
+ * The device interrupts when used.idx passes used_event (2.7.10). Parked so far behind, that happens only after another 65,536 - 16,384
+ * = 49,152 completions. Between two refreshes at most RING_REFRESH_INTERVAL + size pass: 40,960 for the largest ring.
+ * Behind by more than the device's own notion of "last time" in any but the largest rings, where a stray interrupt is harmless.
+ */
+void vn_ring_park(struct virtio_ring *ring)
+{
+    ring->refreshed = ring->used_index;
+    if (ring->event_index)
+        shared_store16(ring_used_event(ring), (uint16_t)(ring->used_index - 0x4000));
+    else
+        shared_store16(&ring->avail->flags, VIRTQ_AVAIL_NO_INTERRUPT);
+}
+
+/* 2.7.7.1: a completion between the last look and the new event would interrupt nobody, hence the look after the barrier. */
+bool vn_ring_arm(struct virtio_ring *ring)
+{
+    ring->interrupts = 1;
+    ring->refreshed = ring->used_index;
+    if (ring->event_index)
+        shared_store16(ring_used_event(ring), ring->used_index);
+    else
+        shared_store16(&ring->avail->flags, 0);
+    barrier_full();
+    return shared_load_acquire16(&ring->used->index) != ring->used_index;
+}
+
+void vn_ring_disarm(struct virtio_ring *ring)
+{
+    ring->interrupts = 0;
+    vn_ring_park(ring);
+}
+
+VIRTIO_COLD void vn_ring_refresh(struct virtio_ring *ring)
+{
+    if (oldest_is_untold(ring))
+        ring->notified = ring->used_index;
+    if (ring->interrupts)
+        vn_ring_arm(ring);
+    else
+        vn_ring_park(ring);
+}
+
+/*
+ * The decision not to notify can be wrong through no fault of the driver's: a virtual processor without memory barriers (QEMU
+ * 7.2 with one) loses the order of "store avail.idx, load avail_event". The oldest buffer in flight was then published after the
+ * last notification, and nothing moves. Seen twice, that is worth one notification more, and only one.
+ */
+VIRTIO_COLD bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_transport *transport)
+{
+    if (ring->published == ring->used_index || !oldest_is_untold(ring))
+        return false;
+    if (!ring->stalled || ring->stalled_at != ring->used_index) {
+        ring->stalled = 1;
+        ring->stalled_at = ring->used_index;
+        return false;
+    }
+    ring->stalled = 0;
+    ring->decided = ring->published;
+    ring->rekicks++;
+    ring_notify(ring, transport);
+    return true;
+}
