@@ -6,7 +6,7 @@
 //! | bytes | content |
 //! |---|---|
 //! | 0..6 | destination: the peer's address 02:00:00:00:00:01; from the peer the kernel's address or broadcast |
-//! | 6..12 | source |
+//! | 6..12 | source: the kernel's address or the peer's |
 //! | 12..14 | ethertype 0x88b5, big-endian |
 //! | 14..18 | `i`, big-endian |
 //! | 18..length | byte `k` is `((m >> (8 * (k % 8))) + k) & 0xff` |

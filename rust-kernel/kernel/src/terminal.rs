@@ -16,9 +16,8 @@ use levitate_utils::terminal::{PlainText, PositionReport, Seen};
 
 /// What the editor sends to ask for the position (ECMA-48, 8.3.35).
 const QUESTION: &[u8] = b"\x1b[6n";
-/// What it sends before that to learn the terminal's size, and behind it to have the cursor back where it was.
+/// What it sends before that to learn the terminal's size.
 const FAR_CORNER: &[u8] = b"\x1b[999;999H";
-const RESTORE: &[u8] = b"\x1b8";
 const ANSWER_LIMIT_MS: u64 = 400;
 const USUAL_ROWS: usize = 24;
 const USUAL_COLUMNS: usize = 80;
@@ -29,15 +28,23 @@ pub struct Terminal {
     /// Where the cursor is taken to be when it is asked for: behind the prompt, or in the far corner.
     prompt_columns: usize,
     in_corner: bool,
-    /// Nobody answered the first question: the other end is a pipe, or a program.
+    /// Nobody answered: the other end is a pipe, or a program.
     silent: bool,
     plain: PlainText,
 }
 
 impl Terminal {
-    /// The serial line, for an editor with a prompt that wide. Asks nothing yet.
+    /// The serial line, for an editor with a prompt that wide. Asks once whether a terminal is there at all.
     pub fn new(prompt_columns: usize) -> Self {
-        Self { input: VecDeque::new(), prompt_columns, in_corner: false, silent: false, plain: PlainText::Text }
+        let mut terminal = Self {
+            input: VecDeque::new(),
+            prompt_columns,
+            in_corner: false,
+            silent: false,
+            plain: PlainText::Text,
+        };
+        terminal.silent = terminal.hear_answer().is_none();
+        terminal
     }
 
     /// Sends the question on and puts the answer in front of all that was typed.
@@ -46,9 +53,6 @@ impl Terminal {
         match answer {
             Some(report) => self.put_first(report.held()),
             None => {
-                if !self.silent {
-                    console::write(RESTORE);
-                }
                 self.silent = true;
                 let column = if self.in_corner { USUAL_COLUMNS } else { self.prompt_columns + 1 };
                 self.put_first(format!("\x1b[{USUAL_ROWS};{column}R").as_bytes());

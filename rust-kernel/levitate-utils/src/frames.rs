@@ -88,7 +88,8 @@ pub fn check(frame: &[u8], mac: [u8; 6], seed: u64, frames: u32) -> Verdict {
     }
     let for_us = header[..6] == mac || header[..6] == [0xff; 6];
     let index = u32::from_be_bytes([header[14], header[15], header[16], header[17]]);
-    if !for_us || index >= frames || frame.len() != length(seed, Direction::ToKernel, index) {
+    let from_peer = header[6..12] == PEER;
+    if !for_us || !from_peer || index >= frames || frame.len() != length(seed, Direction::ToKernel, index) {
         return Verdict::Corrupt;
     }
     let bits = mix(seed, Direction::ToKernel, index).to_le_bytes();
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn each_wrong_byte_is_seen() {
         let good = frame_to_kernel(11, 4);
-        for position in (0..6).chain(14..good.len()) {
+        for position in (0..12).chain(14..good.len()) {
             let mut bad = good.clone();
             bad[position] ^= 0x40;
             assert_eq!(check(&bad, MAC, 11, 8), Verdict::Corrupt, "byte {position}");
