@@ -74,6 +74,14 @@ def test_link_goes_down_and_up(monitor):
     assert "Ping: 10.0.2.2 seq 1 " in monitor.command_output("ping 10.0.2.2 1")
 
 
+def test_reset_button(monitor, mac):
+    """The machine is reset while the driver runs: the next boot finds the same device and uses it."""
+    monitor.qmp.execute("system_reset")
+    monitor.expect(f"^VirtIO Net: MAC={mac}$")
+    monitor.expect(f"^{PROMPT}")
+    assert "Ping: 10.0.2.2 seq 1 " in monitor.command_output("ping 10.0.2.2 1")
+
+
 def test_without_devices(modern):
     """No NIC and no disk: the monitor is there all the same, and each command says what is missing."""
     with Machine(modern=modern, network=None) as machine:

@@ -33,8 +33,25 @@ def test_many_pings(chosen, cpus):
         network = Network(Wire(machine.wire), guest="192.168.77.9")
         network.serve_dhcp()
         machine.expect(f"^{PROMPT}")
+        network.resolve()
         for sequence in range(2000):
             payload = chosen.randbytes(chosen.randint(0, 1472))
             assert bytes(network.ping(sequence, payload)[ICMP].payload)[:len(payload)] == payload
+        machine.type("poweroff")
+        machine.ended()
+
+
+def test_foreign_frames(modern, cpus, chosen):
+    """Thousands of frames that mean nothing, from a bare header to more than Ethernet allows, cost nothing but time."""
+    with Machine(modern=modern, cpus=cpus, network="wire") as machine:
+        network = Network(Wire(machine.wire), guest="192.168.77.9")
+        network.serve_dhcp()
+        machine.expect(f"^{PROMPT}")
+        network.resolve()
+        for sequence in range(4):
+            for _ in range(1000):
+                header = chosen.choice([b"\xff" * 6, bytes.fromhex("525400123456")]) + chosen.randbytes(8)
+                network.wire.send(header + chosen.randbytes(chosen.randint(0, 1600)))
+            assert bytes(network.ping(sequence, b"still there?")[ICMP].payload)[:12] == b"still there?"
         machine.type("poweroff")
         machine.ended()
