@@ -428,7 +428,7 @@ stage_cross() {
     for name in {aarch64,x86_64,riscv64}-{gcc,clang}; do
         build_preset "$name" || failed=1
     done
-    limit 300 build/venv/bin/pytest tests/abi || failed=1
+    run_pytest 300 tests/abi || failed=1
     return "$failed"
 }
 
@@ -441,7 +441,9 @@ stage_rust() {
     return "$failed"
 }
 
-stage_qemu() { build_kernel && make_disk && limit 1800 build/venv/bin/pytest -n 2 tests/qemu; }
+stage_qemu() { build_kernel && make_disk && run_pytest 1800 -n 2 tests/qemu; }
+
+run_pytest() { limit "$1" build/venv/bin/pytest -p no:cacheprovider --basetemp="$PWD/build/pytest" "${@:2}"; }
 
 # A stage runs in a shell of its own, where a signal must end what it started.
 run_stage() {
