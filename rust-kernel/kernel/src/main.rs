@@ -22,7 +22,7 @@ mod virtio;
 
 use core::panic::PanicInfo;
 use levitate_hal::boot::BootInfo;
-use levitate_hal::{console, heap, memory, power};
+use levitate_hal::{console, exceptions, heap, memory, power};
 use levitate_utils::bootargs::{self, Mode};
 
 /// Prints a line on the serial console.
@@ -56,6 +56,7 @@ fn main(x0: u64, _: u64, _: u64, _: u64) -> ! {
     power::init(info.conduit);
     let (heap_start, heap_size) = memory::init(info.ram);
     console::init();
+    exceptions::init();
     // SAFETY: `memory::init` has just mapped this RAM for the heap alone.
     unsafe { heap::init(heap_start, heap_size) };
     logger::init();

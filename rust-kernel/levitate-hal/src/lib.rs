@@ -5,7 +5,7 @@
 
 pub mod boot;
 pub mod console;
-mod exceptions;
+pub mod exceptions;
 pub mod heap;
 pub mod memory;
 pub mod power;

@@ -7,7 +7,8 @@
 //! | `OFFSET` + 0x0900_0000, 0x0a00_0000 | devices | UART, virtio-mmio | Device-nGnRE, no-execute |
 //!
 //! Nothing else is mapped. A device (physical) address used as a pointer therefore faults, and so does a pointer given to
-//! a device: the two differ wherever a driver allocates.
+//! a device: the two differ wherever a driver allocates. The lowest part of the boot stack is left out, too, so that
+//! running out of stack faults.
 //!
 //! The image alone stays at its physical address: the boot code runs there before the MMU is on, and the crate that
 //! brings it links code, stack and page tables at one address for both times. Statics and the boot stack are in the image,
@@ -28,6 +29,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 const OFFSET: usize = 0xffff_8000_0000_0000;
 /// The size of a page.
 pub const PAGE: usize = 4096;
+/// Left unmapped below the boot stack: more than any one function's variables take.
+const STACK_GUARD: usize = 4 * PAGE;
 
 /// Physical address of the PL011 UART of QEMU's `virt` board.
 pub const UART: usize = 0x0900_0000;
@@ -77,6 +80,7 @@ unsafe extern "C" {
     static rodata_begin: u8;
     static rodata_end: u8;
     static data_begin: u8;
+    static boot_stack_begin: u8;
     static boot_stack_end: u8;
 }
 
@@ -115,7 +119,9 @@ pub fn init(ram: (usize, usize)) -> (*mut u8, usize) {
     let (text, rodata) = (&raw const text_begin, &raw const rodata_begin);
     map(&mut lower, address(text)..address(&raw const text_end), 0, CODE);
     map(&mut lower, address(rodata)..address(&raw const rodata_end), 0, CONSTANTS);
-    map(&mut lower, address(&raw const data_begin)..image().end, 0, DATA);
+    let (data, stack) = (address(&raw const data_begin), address(&raw const boot_stack_begin));
+    map(&mut lower, data..stack, 0, DATA);
+    map(&mut lower, stack + STACK_GUARD..image().end, 0, DATA);
 
     let mut upper = Mapping::with_asid_and_va_range(ImageTables, 0, UPPER_LEVEL, El1And0, VaRange::Upper);
     map(&mut upper, UART..UART + PAGE, OFFSET, DEVICE);
