@@ -239,13 +239,17 @@ find_sources() {
 
 # rustup may be there on machines that cannot reach its downloads: asked once, and the answer kept.
 rustup_target() {
+    local all own
     command -v rustup >/dev/null && [ ! -e "$no_rustup" ] || return
-    say "Asking rustup for the target $target"
-    if [ -n "$(toolchains)" ]; then
-        limit 120 rustup target add "$target"
-    else
-        limit 600 rustup toolchain install stable --profile minimal --target "$target" --component rustfmt,clippy
-    fi && return
+    all=$(toolchains)
+    own=$(grep -m1 /toolchains/ <<<"$all")
+    if [ -n "$own" ]; then
+        say "Asking rustup for the target $target"
+        limit 120 rustup target add --toolchain "$(basename "${own%/bin}")" "$target" && return
+    elif [ -z "$all" ]; then
+        say "Asking rustup for Rust and the target $target"
+        limit 600 rustup toolchain install stable --profile minimal --target "$target" --component rustfmt,clippy && return
+    fi
     mkdir -p build && touch "$no_rustup"
     return 1
 }
