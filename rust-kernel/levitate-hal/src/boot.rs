@@ -1,9 +1,26 @@
-//! What the device tree says, read once while the boot page table still shows all of the first gigabyte of RAM.
+//! How the machine gets to us: the header of an arm64 Image, and what the device tree says, read once while the boot page
+//! table still shows all of the first gigabyte of RAM.
 
+use core::arch::global_asm;
 use core::ffi::CStr;
 use core::str;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node, Property};
+
+// The kernel is an ELF; its plain binary is an arm64 Image as well, because it starts with this header (Linux,
+// Documentation/arch/arm64/booting.rst). `memory.ld` puts it first, at the offset into RAM that it names.
+global_asm!(
+    ".section .head, \"ax\"",
+    "image_head:",
+    "b entry",
+    ".word 0",
+    ".quad 0x200000",                    // text_offset
+    ".quad boot_stack_end - image_head", // image_size, with what is not in the file
+    ".quad 0b0010",                      // flags: little-endian, 4 KiB pages, near the start of RAM
+    ".quad 0, 0, 0",
+    ".ascii \"ARM\\x64\"",
+    ".word 0",
+);
 
 /// Where QEMU puts the device tree when it boots an ELF: at the start of RAM. x0 is 0 then.
 const ELF_BOOT_TREE: usize = 0x4000_0000;
