@@ -461,6 +461,9 @@ int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t
 int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               const struct virtio_net_packet *packets, uint32_t count);
 
+/* Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: read. */
+uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot);
+
 /* Posts empty memory of the caller. Of each packet `data`, `device_address`, `length` (bytes for the frame, 1514 at least), `cookie` and
  * `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's too. The memory belongs to the
  * device until virtio_net_rx_peek or virtio_net_rx_reap returns the cookie. The first slots posted after init are 0, 1, 2 … in order. Errors:

@@ -314,6 +314,16 @@ int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint3
     return done == 0 && count != 0 ? VIRTIO_NET_ERROR_SLOT : (int32_t)done;
 }
 
+uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
+{
+    if (net == NULL || queue_pair != 0)
+        return NULL;
+    const struct virtio_ring *ring = &net->rx.ring;
+    const struct virtio_slot *slots = ring_slots(ring);
+    bool held = ring_slot_in(ring, slots, slot, ring->done, (uint16_t)(ring->used_index - ring->done));
+    return held ? slots[slot].data : NULL;
+}
+
 /* --------------------------------------------------------------------------------------------------- memory of the caller */
 
 static int32_t check_external(const struct virtio_net *net, const struct virtio_net_packet *packet)

@@ -70,8 +70,10 @@ fn same(path: &Path, wanted: &str) -> Result<()> {
 
 fn platform_header() -> Result<String> {
     let configuration = cbindgen::Config::from_file(root().join("ffi/cbindgen.toml"))?;
-    let header =
-        cbindgen::Builder::new().with_config(configuration).with_src(root().join("ffi/src/platform.rs")).generate()?;
+    let header = cbindgen::Builder::new()
+        .with_config(configuration)
+        .with_src(root().join("ffi/src/platform.rs"))
+        .generate()?;
     let mut text = Vec::new();
     header.write(&mut text);
     Ok(String::from_utf8(text)?)

@@ -1,0 +1,408 @@
+//! The buffers of the drop-in: received frames that lie in the driver's pool and may outlive it, and frames to be sent.
+
+use crate::virtio_drivers::PhysAddr;
+use alloc::alloc::{alloc, alloc_zeroed, dealloc, handle_alloc_error};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::cell::UnsafeCell;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU32, Ordering};
+
+/// The header that the device writes in front of a received frame (virtio 1.2, 5.1.6).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VirtioNetHdr {
+    flags: u8,
+    gso_type: u8,
+    hdr_len: u16,
+    gso_size: u16,
+    csum_start: u16,
+    csum_offset: u16,
+    num_buffers: u16,
+}
+
+type Dealloc = unsafe fn(PhysAddr, NonNull<u8>, usize) -> i32;
+
+/// The receive pool as its lent buffers know it. It lives until the driver and the last buffer are gone.
+///
+/// A buffer that is recycled touches nothing here. One that is dropped sets its slot's bit, which the driver looks for when
+/// it runs dry.
+pub(crate) struct Pool {
+    /// Buffers lent and not recycled, less buffers dropped. The driver adds the first when it goes; before that the number is 0 or
+    /// less, so that no dropped buffer takes itself for the last.
+    outstanding: AtomicIsize,
+    /// Some bit of `returned` is set.
+    any_returned: AtomicBool,
+    /// A bit for each slot whose buffer was dropped.
+    returned: Box<[AtomicU32]>,
+    /// DMA memory that goes back to the `Hal` with the last buffer.
+    kept: UnsafeCell<Vec<(PhysAddr, NonNull<u8>, usize)>>,
+    dealloc: Dealloc,
+}
+
+impl Pool {
+    /// A pool for so many slots, and `dealloc` of the `Hal` that its memory is from.
+    pub(crate) fn new(slots: usize, dealloc: Dealloc) -> NonNull<Self> {
+        let pool = Box::new(Self {
+            outstanding: AtomicIsize::new(0),
+            any_returned: AtomicBool::new(false),
+            returned: (0..slots.div_ceil(32)).map(|_| AtomicU32::new(0)).collect(),
+            kept: UnsafeCell::new(Vec::new()),
+            dealloc,
+        });
+        NonNull::from(Box::leak(pool))
+    }
+
+    /// Takes over memory of the receive pool, to be given back with the last buffer.
+    ///
+    /// # Safety
+    /// Only the driver calls it, before [`Pool::release`]. The memory is `Hal`'s and nobody uses it but lent buffers.
+    pub(crate) unsafe fn keep(&self, address: PhysAddr, memory: NonNull<u8>, pages: usize) {
+        // SAFETY: buffers do not look at it before the driver has released the pool.
+        unsafe { &mut *self.kept.get() }.push((address, memory, pages));
+    }
+
+    fn give_back(&self, slot: u16) {
+        let (word, bit) = (usize::from(slot / 32), 1 << (slot % 32));
+        if let Some(word) = self.returned.get(word) {
+            // Release: the last reads and writes of the frame come before the driver posts its buffer again.
+            word.fetch_or(bit, Ordering::Release);
+            self.any_returned.store(true, Ordering::Release);
+        }
+    }
+
+    /// Calls `take` with the slot of each buffer that was dropped since the last time.
+    pub(crate) fn harvest(&self, mut take: impl FnMut(u16)) {
+        if !self.any_returned.load(Ordering::Relaxed) {
+            return;
+        }
+        self.any_returned.store(false, Ordering::Relaxed);
+        for (index, word) in (0_u16..).zip(self.returned.iter()) {
+            let mut bits = word.swap(0, Ordering::AcqRel);
+            while bits != 0 {
+                take(index * 32 + bits.trailing_zeros() as u16);
+                bits &= bits - 1;
+            }
+        }
+    }
+
+    /// Whether each of `lent` buffers has been dropped.
+    pub(crate) fn is_home(&self, lent: isize) -> bool {
+        self.outstanding.load(Ordering::Acquire) == -lent
+    }
+
+    /// Ends the driver's or, with -1, a buffer's part in the pool.
+    ///
+    /// # Safety
+    /// The caller does not use the pool afterwards. The driver calls it once, with the number of buffers that it lent and that
+    /// were not recycled; each of those calls it once, with -1.
+    pub(crate) unsafe fn release(pool: NonNull<Self>, change: isize) {
+        // SAFETY: the pool lives at least until this call has made the number 0.
+        let before = unsafe { pool.as_ref() }.outstanding.fetch_add(change, Ordering::AcqRel);
+        if before + change != 0 {
+            return;
+        }
+        // SAFETY: everybody else has released the pool, and `new` leaked it from a box.
+        let pool = unsafe { Box::from_raw(pool.as_ptr()) };
+        for (address, memory, pages) in pool.kept.into_inner() {
+            // SAFETY: the memory came from the `Hal` whose `dealloc` this is, and no buffer of it is left.
+            unsafe { (pool.dealloc)(address, memory, pages) };
+        }
+    }
+}
+
+/// A received frame, in the driver's receive pool.
+///
+/// It may be kept, moved to another thread, and outlive the driver. Recycle it, or drop it: its slot returns either way.
+#[derive(Debug)]
+pub struct RxBuffer {
+    pool: NonNull<Pool>,
+    frame: NonNull<u8>,
+    length: u16,
+    slot: u16,
+    header_length: u8,
+}
+
+// SAFETY: the frame belongs to this value alone, and of the pool it uses only what is atomic.
+unsafe impl Send for RxBuffer {}
+// SAFETY: through a shared reference the frame is only read.
+unsafe impl Sync for RxBuffer {}
+
+impl RxBuffer {
+    /// # Safety
+    /// `frame` has `length` bytes, and `header_length` before them, which are this buffer's alone until its slot is given back to the
+    /// driver that `pool` is of.
+    pub(crate) unsafe fn new(pool: NonNull<Pool>, frame: NonNull<u8>, length: u16, slot: u16, header: u8) -> Self {
+        Self { pool, frame, length, slot, header_length: header }
+    }
+
+    /// The slot, where the buffer is of this pool; else the buffer.
+    pub(crate) fn into_slot(self, pool: NonNull<Pool>) -> Result<u16, Self> {
+        if self.pool != pool {
+            return Err(self);
+        }
+        let slot = self.slot;
+        core::mem::forget(self);
+        Ok(slot)
+    }
+
+    /// Bytes of the frame.
+    #[must_use]
+    pub fn packet_len(&self) -> usize {
+        usize::from(self.length)
+    }
+
+    fn bytes(&self) -> NonNull<[u8]> {
+        let header = usize::from(self.header_length);
+        // SAFETY: the header lies in front of the frame, in the same allocation.
+        let start = unsafe { self.frame.sub(header) };
+        NonNull::slice_from_raw_parts(start, header + self.packet_len())
+    }
+
+    /// The header and the frame.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: the bytes are this buffer's alone, and the device has written them.
+        unsafe { self.bytes().as_ref() }
+    }
+
+    /// The header and the frame.
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `as_bytes`.
+        unsafe { self.bytes().as_mut() }
+    }
+
+    /// The header. A legacy device's has no `num_buffers`, which is then 0.
+    #[must_use]
+    pub fn header(&self) -> VirtioNetHdr {
+        let bytes = self.as_bytes();
+        let word = |at: usize| match bytes.get(at..at + 2) {
+            Some(&[low, high]) if at + 2 <= usize::from(self.header_length) => u16::from_le_bytes([low, high]),
+            _ => 0,
+        };
+        let [flags, gso_type] = word(0).to_le_bytes();
+        VirtioNetHdr {
+            flags,
+            gso_type,
+            hdr_len: word(2),
+            gso_size: word(4),
+            csum_start: word(6),
+            csum_offset: word(8),
+            num_buffers: word(10),
+        }
+    }
+
+    /// The frame.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        // SAFETY: as for `as_bytes`.
+        unsafe { core::slice::from_raw_parts(self.frame.as_ptr(), self.packet_len()) }
+    }
+
+    /// The frame.
+    pub fn packet_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `as_bytes`.
+        unsafe { core::slice::from_raw_parts_mut(self.frame.as_ptr(), self.packet_len()) }
+    }
+}
+
+impl Drop for RxBuffer {
+    fn drop(&mut self) {
+        // SAFETY: the pool lives until this buffer has released it.
+        unsafe { self.pool.as_ref() }.give_back(self.slot);
+        // SAFETY: the buffer is not used afterwards.
+        unsafe { Pool::release(self.pool, -1) };
+    }
+}
+
+/// Bytes in front of a frame to be sent, for the driver's header, so that the frame is 16-byte aligned.
+const TX_HEADROOM: usize = 16;
+
+/// What precedes the bytes of a frame to be sent, in the same block of the heap.
+#[repr(C, align(16))]
+struct TxBlock {
+    length: usize,
+    /// Where the device finds the block while it is posted.
+    shared_at: PhysAddr,
+    headroom: [u8; TX_HEADROOM],
+}
+
+/// A frame to be sent.
+///
+/// It is one block of the heap with room for the driver's header in front of the frame, so that it can be handed to the device as it is.
+#[derive(Debug)]
+pub struct TxBuffer(NonNull<TxBlock>);
+
+// SAFETY: the block belongs to this value alone.
+unsafe impl Send for TxBuffer {}
+// SAFETY: through a shared reference the block is only read.
+unsafe impl Sync for TxBuffer {}
+
+impl TxBuffer {
+    fn layout(length: usize) -> Layout {
+        match Layout::from_size_align(size_of::<TxBlock>().saturating_add(length), align_of::<TxBlock>()) {
+            Ok(layout) => layout,
+            // More than a heap can hold: what the allocator says of the largest block it could be asked for.
+            Err(_) => handle_alloc_error(Layout::new::<TxBlock>()),
+        }
+    }
+
+    /// # Safety
+    /// `block` is a new allocation of the layout for `length`, or null.
+    unsafe fn adopt(block: *mut u8, length: usize) -> Self {
+        let Some(block) = NonNull::new(block.cast::<TxBlock>()) else { handle_alloc_error(Self::layout(length)) };
+        // SAFETY: the block is new and large enough.
+        unsafe { block.write(TxBlock { length, shared_at: 0, headroom: [0; TX_HEADROOM] }) };
+        Self(block)
+    }
+
+    /// A frame of `length` zero bytes.
+    pub(crate) fn zeroed(length: usize) -> Self {
+        // SAFETY: the layout's size is not zero.
+        unsafe { Self::adopt(alloc_zeroed(Self::layout(length)), length) }
+    }
+
+    /// A copy of a frame.
+    // The name and the form are those of the type whose place this one takes.
+    #[allow(clippy::should_implement_trait)]
+    #[must_use]
+    pub fn from(frame: &[u8]) -> Self {
+        // SAFETY: the layout's size is not zero.
+        let buffer = unsafe { Self::adopt(alloc(Self::layout(frame.len())), frame.len()) };
+        // SAFETY: the block has as many bytes behind its head, and is not the caller's.
+        unsafe { core::ptr::copy_nonoverlapping(frame.as_ptr(), buffer.frame(), frame.len()) };
+        buffer
+    }
+
+    fn frame(&self) -> *mut u8 {
+        // SAFETY: the frame's bytes follow the head in the same allocation.
+        unsafe { self.0.add(1).as_ptr().cast() }
+    }
+
+    /// Bytes of the frame.
+    #[must_use]
+    pub fn packet_len(&self) -> usize {
+        // SAFETY: the block is valid for as long as this value lives.
+        unsafe { self.0.as_ref() }.length
+    }
+
+    /// The frame.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        // SAFETY: the block has as many bytes, all of them written.
+        unsafe { core::slice::from_raw_parts(self.frame(), self.packet_len()) }
+    }
+
+    /// The frame.
+    pub fn packet_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `packet`.
+        unsafe { core::slice::from_raw_parts_mut(self.frame(), self.packet_len()) }
+    }
+
+    /// The frame and the `header` bytes in front of it, at most 16, for `Hal::share`.
+    pub(crate) fn with_header(&self, header: usize) -> NonNull<[u8]> {
+        let header = header.min(TX_HEADROOM);
+        // SAFETY: the headroom lies in front of the frame, in the same allocation.
+        let start = unsafe { NonNull::new_unchecked(self.frame().sub(header)) };
+        NonNull::slice_from_raw_parts(start, header + self.packet_len())
+    }
+
+    pub(crate) fn set_shared_at(&mut self, address: PhysAddr) {
+        // SAFETY: the block is valid for as long as this value lives.
+        unsafe { self.0.as_mut() }.shared_at = address;
+    }
+
+    pub(crate) fn shared_at(&self) -> PhysAddr {
+        // SAFETY: the block is valid for as long as this value lives.
+        unsafe { self.0.as_ref() }.shared_at
+    }
+
+    /// Turns the buffer into a cookie of the driver's.
+    pub(crate) fn into_cookie(self) -> u64 {
+        let cookie = self.0.as_ptr().expose_provenance() as u64;
+        core::mem::forget(self);
+        cookie
+    }
+
+    /// # Safety
+    /// The cookie is from [`TxBuffer::into_cookie`] and is used once.
+    pub(crate) unsafe fn from_cookie(cookie: u64) -> Option<Self> {
+        NonNull::new(core::ptr::with_exposed_provenance_mut(cookie as usize)).map(Self)
+    }
+}
+
+impl Drop for TxBuffer {
+    fn drop(&mut self) {
+        let layout = Self::layout(self.packet_len());
+        // SAFETY: the block was allocated with this layout.
+        unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::AtomicUsize;
+
+    static FREED: AtomicUsize = AtomicUsize::new(0);
+
+    unsafe fn count(_: PhysAddr, _: NonNull<u8>, pages: usize) -> i32 {
+        FREED.fetch_add(pages, Ordering::Relaxed);
+        0
+    }
+
+    /// The pool goes with whoever is last, the driver or a buffer, and exactly once.
+    #[test]
+    fn pool_lives_until_the_last_user() {
+        for driver_first in [true, false] {
+            let start = FREED.load(Ordering::Relaxed);
+            let pool = Pool::new(40, count);
+            let mut frame = [0_u8; 64];
+            let data = NonNull::from(&mut frame).cast::<u8>();
+            // SAFETY: the frame outlives the buffers, and nobody else uses it.
+            let lend = |slot| unsafe { RxBuffer::new(pool, data.add(12), 20, slot, 12) };
+            let (first, second, third) = (lend(3), lend(35), lend(36));
+            assert_eq!(third.into_slot(pool).ok(), Some(36), "recycled: no part in the pool's end");
+            // SAFETY: the driver's part.
+            unsafe { pool.as_ref().keep(4096, data, 7) };
+            drop(first);
+            let mut slots = Vec::new();
+            // SAFETY: the driver has not released the pool.
+            unsafe { pool.as_ref() }.harvest(|slot| slots.push(slot));
+            assert_eq!(slots, [3]);
+            // SAFETY: as above.
+            assert!(!unsafe { pool.as_ref() }.is_home(2));
+            if driver_first {
+                // SAFETY: the driver's only release, of two buffers lent and not recycled.
+                unsafe { Pool::release(pool, 2) };
+                assert_eq!(FREED.load(Ordering::Relaxed), start, "a buffer is still lent");
+                drop(second);
+            } else {
+                drop(second);
+                // SAFETY: as above.
+                assert!(unsafe { pool.as_ref() }.is_home(2));
+                assert_eq!(FREED.load(Ordering::Relaxed), start, "the driver is still there");
+                // SAFETY: as above.
+                unsafe { Pool::release(pool, 2) };
+            }
+            assert_eq!(FREED.load(Ordering::Relaxed), start + 7);
+        }
+    }
+
+    #[test]
+    fn tx_buffers_keep_their_bytes() {
+        for length in [0, 1, 60, 1514, 9000] {
+            let bytes: Vec<u8> = (0..length).map(|i| i as u8).collect();
+            let buffer = TxBuffer::from(&bytes);
+            assert_eq!(buffer.packet(), bytes);
+            assert_eq!(buffer.with_header(12).len(), length + 12);
+            assert_eq!(buffer.packet().as_ptr() as usize % 16, 0);
+            let cookie = buffer.into_cookie();
+            // SAFETY: the cookie was just made.
+            let buffer = unsafe { TxBuffer::from_cookie(cookie) };
+            assert_eq!(buffer.as_ref().map(TxBuffer::packet), Some(&*bytes));
+            assert!(TxBuffer::zeroed(length).packet().iter().all(|byte| *byte == 0));
+        }
+    }
+}

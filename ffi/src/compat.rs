@@ -1,0 +1,448 @@
+//! The drop-in for `virtio_drivers::device::net::VirtIONet`.
+//!
+//! The interface is the same; what lies behind it differs, to the caller's advantage:
+//!
+//! - `send` returns once the frame is posted. Small frames are copied to a slot, large ones stay in their buffer until the device has sent
+//!   them. It waits, with a limit, only where every slot is taken, and then returns `QueueFull`.
+//! - `receive` looks ahead by a few frames, so that one call into C serves several; recycled buffers go back a few at a time.
+//! - A received frame lies in the driver's DMA pool; nothing is copied or allocated for it. The buffer may be dropped without being recycled,
+//!   given to another driver, or outlive this one.
+//! - A device whose queues are smaller than `QUEUE_SIZE` is used with fewer slots.
+
+use crate::Error as DriverError;
+use crate::buffer::{Pool, RxBuffer, TxBuffer};
+use crate::driver::{Info, NetDevice, Options};
+use crate::sys::*;
+use crate::virtio_drivers::transport::{InterruptStatus, Transport};
+use crate::virtio_drivers::{BufferDirection, Error, Hal, Result};
+use alloc::boxed::Box;
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+
+/// Bytes of a receive buffer at least, header included: the largest frame without a tag, and the header.
+const MIN_BUFFER_LEN: usize = 1526;
+/// Bytes of the header at most.
+const HEADER: usize = 12;
+/// Frames up to this length are copied; longer ones are cheaper to share than to copy.
+const COPY_LIMIT: usize = 256;
+/// Frames taken from the driver by one call, and buffers given back by one, at most.
+const AHEAD: usize = 8;
+/// How often a full queue is looked at before `send` gives up, and frames in flight before `drop` does.
+const WAIT_LOOKS: usize = 1_000_000;
+
+/// A frame that was taken from the driver and not yet by the caller.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    slot: u16,
+    length: u16,
+}
+
+/// What `receive` and `recycle_rx_buffer` hold back. On the heap, because the drop-in is returned by value on small stacks.
+#[derive(Default)]
+struct Batches {
+    /// Frames that `receive` will return next: `ahead[next..seen]`.
+    ahead: [Seen; AHEAD],
+    /// Slots of recycled buffers that C does not have back yet: `back[..recycled]`.
+    back: [u16; AHEAD],
+}
+
+/// A virtio network card, with the interface of `virtio_drivers::device::net::VirtIONet`.
+///
+/// `QUEUE_SIZE` is a power of two from 2 to 32,768.
+pub struct VirtIONet<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
+    net: ManuallyDrop<NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>>,
+    pool: NonNull<Pool>,
+    batches: Box<Batches>,
+    /// Buffers lent and not recycled; dropped ones count until the end.
+    lent: isize,
+    /// Frames in flight that lie in their own buffer.
+    kept: u16,
+    slots: u16,
+    next: u8,
+    seen: u8,
+    recycled: u8,
+    header: u8,
+}
+
+// SAFETY: the pool is used through atomics, or, at the end, by the last user only. All else is the driver's own.
+unsafe impl<H: Hal, T: Transport + Send, const QUEUE_SIZE: usize> Send for VirtIONet<H, T, QUEUE_SIZE> {}
+// SAFETY: calls through a shared reference only read, and reach no register.
+unsafe impl<H: Hal, T: Transport + Sync, const QUEUE_SIZE: usize> Sync for VirtIONet<H, T, QUEUE_SIZE> {}
+
+impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> {
+    /// Sets the device up, with `QUEUE_SIZE` receive buffers of `buf_len` bytes each, header included.
+    ///
+    /// # Errors
+    /// `InvalidParam` where `buf_len` is below 1,526 or above 65,547 or `QUEUE_SIZE` is not a power of two from 2 to 32,768;
+    /// `DmaError` where the `Hal` has no memory; `ConfigSpaceTooSmall`; `IoError` where the device does not keep to the rules.
+    pub fn new(transport: T, buf_len: usize) -> Result<Self> {
+        let frame = buf_len.checked_sub(HEADER).and_then(|bytes| u32::try_from(bytes).ok());
+        let Some(frame) = frame.filter(|_| buf_len >= MIN_BUFFER_LEN) else { return Err(Error::InvalidParam) };
+        let options = Options::new().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
+        let net = NetDevice::new(transport, options).map_err(translate)?;
+        let info = net.info();
+        Ok(Self {
+            net: ManuallyDrop::new(net),
+            pool: Pool::new(QUEUE_SIZE, H::dma_dealloc),
+            batches: Box::default(),
+            lent: 0,
+            kept: 0,
+            slots: u16::try_from(info.tx_slots).unwrap_or(u16::MAX),
+            next: 0,
+            seen: 0,
+            recycled: 0,
+            header: info.header_length as u8,
+        })
+    }
+
+    /// The driver under the drop-in, for what the original does not offer: link, statistics, recovery. Frames that [`Self::receive`] has looked
+    /// ahead at do not come from it any more.
+    pub fn driver(&mut self) -> &mut NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE> {
+        &mut self.net
+    }
+
+    /// What was agreed with the device.
+    #[must_use]
+    pub fn driver_info(&self) -> Info {
+        self.net.info()
+    }
+
+    /// Acknowledges the interrupt and tells what it was about.
+    pub fn ack_interrupt(&mut self) -> InterruptStatus {
+        InterruptStatus::from_bits_truncate(self.net.ack_interrupt())
+    }
+
+    /// Asks for no interrupts.
+    pub fn disable_interrupts(&mut self) {
+        // Both directions exist; a device that needs a reset interrupts for nothing.
+        let _ = self.net.disable_interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
+    }
+
+    /// Asks for an interrupt when a frame has been received. Receive until there is none, or use [`Self::can_recv`], afterwards: a frame that
+    /// came before the call does not interrupt.
+    pub fn enable_interrupts(&mut self) {
+        let _ = self.net.enable_interrupts(VIRTIO_NET_IRQ_RX);
+    }
+
+    /// The card's address.
+    #[must_use]
+    pub fn mac_address(&self) -> [u8; 6] {
+        self.net.mac_address()
+    }
+
+    /// Whether [`Self::send`] would post a frame without waiting.
+    #[must_use]
+    pub fn can_send(&self) -> bool {
+        self.net.tx_in_flight() < usize::from(self.slots) && self.is_usable()
+    }
+
+    /// Whether a frame waits.
+    #[must_use]
+    pub fn can_recv(&self) -> bool {
+        self.next < self.seen || self.net.rx_ready() != 0
+    }
+
+    fn is_usable(&self) -> bool {
+        // SAFETY: the handle is that of a driver.
+        unsafe { virtio_net_tx_free(self.net.shared_handle(), 0) >= 0 }
+    }
+
+    /// The next received frame. Give it back with [`Self::recycle_rx_buffer`], or drop it.
+    ///
+    /// # Errors
+    /// `NotReady` where there is none; `IoError` where the device needs a reset.
+    pub fn receive(&mut self) -> Result<RxBuffer> {
+        if self.next == self.seen {
+            self.look_ahead()?;
+        }
+        let Some(&Seen { slot, length }) = self.batches.ahead.get(usize::from(self.next)) else {
+            return Err(Error::NotReady);
+        };
+        self.next += 1;
+        self.lent += 1;
+        let frame = self.frame_of(slot)?;
+        // SAFETY: the slot is held since `look_ahead`, where C told its frame and its length, behind a header of these bytes.
+        Ok(unsafe { RxBuffer::new(self.pool, frame, length, slot, self.header) })
+    }
+
+    /// Takes a buffer back, in any order. One of another driver goes home to that one.
+    ///
+    /// # Errors
+    /// `IoError` where the device needs a reset.
+    pub fn recycle_rx_buffer(&mut self, rx_buf: RxBuffer) -> Result {
+        let Ok(slot) = rx_buf.into_slot(self.pool) else { return Ok(()) };
+        self.lent -= 1;
+        self.put_back(slot)
+    }
+
+    /// A buffer for a frame of `buf_len` bytes, all zero.
+    #[must_use]
+    pub fn new_tx_buffer(&self, buf_len: usize) -> TxBuffer {
+        TxBuffer::zeroed(buf_len)
+    }
+
+    /// Sends a frame: posts it and returns.
+    ///
+    /// # Errors
+    /// `InvalidParam` for a frame below 14 bytes or above what the device takes; `QueueFull` where every slot is taken and the device
+    /// sends none for long; `IoError` where the device needs a reset.
+    pub fn send(&mut self, tx_buf: TxBuffer) -> Result {
+        self.wait_for_slot()?;
+        if tx_buf.packet_len() <= COPY_LIMIT {
+            return self.net.send(tx_buf.packet()).map_err(translate);
+        }
+        self.post(tx_buf)
+    }
+}
+
+/// What the driver's `Drop` and the public calls are made of.
+impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> {
+    /// How many frames may be taken ahead, and as many buffers held back: half the queue together, at most.
+    const BATCH: usize = if QUEUE_SIZE / 4 > AHEAD {
+        AHEAD
+    } else if QUEUE_SIZE >= 8 {
+        QUEUE_SIZE / 4
+    } else {
+        1
+    };
+
+    /// Takes the next frames from C. With none there it gives every buffer back, and looks after the transmit queue.
+    fn look_ahead(&mut self) -> Result {
+        self.harvest()?;
+        let mut packets = [virtio_net_packet::default(); AHEAD];
+        // SAFETY: there is room for so many packets.
+        let count =
+            unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, packets.as_mut_ptr(), Self::BATCH as u32) };
+        let count = DriverError::check(count).map_err(translate)?;
+        for (seen, packet) in self.batches.ahead.iter_mut().zip(&packets) {
+            *seen = Seen { slot: packet.slot, length: packet.length as u16 };
+        }
+        self.next = 0;
+        self.seen = count as u8;
+        if count != 0 {
+            return Ok(());
+        }
+        self.flush_back()?;
+        if self.kept != 0 || self.net.tx_free() < usize::from(self.slots) {
+            self.reap()?;
+        }
+        Err(Error::NotReady)
+    }
+
+    /// Gives the slots of dropped buffers back.
+    fn harvest(&mut self) -> Result {
+        let pool = self.pool;
+        let mut result = Ok(());
+        // SAFETY: the pool lives until the driver releases it.
+        unsafe { pool.as_ref() }.harvest(|slot| {
+            let outcome = self.put_back(slot);
+            if outcome.is_err() {
+                result = outcome;
+            }
+        });
+        result
+    }
+
+    fn put_back(&mut self, slot: u16) -> Result {
+        if let Some(place) = self.batches.back.get_mut(usize::from(self.recycled)) {
+            *place = slot;
+            self.recycled += 1;
+        }
+        if usize::from(self.recycled) < Self::BATCH { Ok(()) } else { self.flush_back() }
+    }
+
+    fn flush_back(&mut self) -> Result {
+        let mut packets = [virtio_net_packet::default(); AHEAD];
+        for (packet, slot) in packets.iter_mut().zip(self.batches.back) {
+            packet.slot = slot;
+        }
+        let count = u32::from(core::mem::take(&mut self.recycled));
+        // SAFETY: there are so many packets.
+        let code = unsafe { virtio_net_rx_release(self.net.handle(), 0, 0, packets.as_ptr(), count) };
+        DriverError::check(code).map(drop).map_err(translate)
+    }
+
+    /// Returns at once where a slot is free; else takes completed frames back until one is, with a limit.
+    fn wait_for_slot(&mut self) -> Result {
+        if self.net.tx_free() != 0 && usize::from(self.kept) < QUEUE_SIZE / 2 {
+            return Ok(());
+        }
+        for _ in 0..WAIT_LOOKS {
+            self.reap()?;
+            if self.net.tx_free() != 0 {
+                return Ok(());
+            }
+            core::hint::spin_loop();
+        }
+        Err(Error::QueueFull)
+    }
+
+    /// Posts a frame in its own buffer.
+    fn post(&mut self, mut tx_buf: TxBuffer) -> Result {
+        let bytes = tx_buf.with_header(usize::from(self.header));
+        // SAFETY: the buffer stays where it is until `reap` has unshared it: it becomes a cookie, or the post fails.
+        let address = unsafe { H::share(bytes, BufferDirection::DriverToDevice) };
+        tx_buf.set_shared_at(address);
+        let mut packet = virtio_net_packet {
+            data: tx_buf.packet_mut().as_mut_ptr(),
+            device_address: address + u64::from(self.header),
+            length: u32::try_from(tx_buf.packet_len()).unwrap_or(u32::MAX),
+            ..Default::default()
+        };
+        let cookie = tx_buf.into_cookie();
+        packet.cookie = cookie;
+        // SAFETY: the frame and the header's bytes in front of it are the driver's until the cookie comes back.
+        let code = unsafe { virtio_net_tx_post(self.net.handle(), 0, 0, &mut packet, 1) };
+        match DriverError::check(code) {
+            Ok(_) => {
+                self.kept += 1;
+                Ok(())
+            }
+            Err(error) => {
+                // SAFETY: the driver did not take the cookie.
+                unsafe { self.take_home(cookie) };
+                Err(translate(error))
+            }
+        }
+    }
+
+    /// # Safety
+    /// The cookie is that of a buffer that was shared, and that the device uses no more.
+    unsafe fn take_home(&mut self, cookie: u64) {
+        // SAFETY: by the caller's promise.
+        let Some(buffer) = (unsafe { TxBuffer::from_cookie(cookie) }) else { return };
+        let bytes = buffer.with_header(usize::from(self.header));
+        // SAFETY: these are the bytes that were shared, and where.
+        unsafe { H::unshare(buffer.shared_at(), bytes, BufferDirection::DriverToDevice) };
+    }
+
+    /// Takes sent frames back, and repeats a notification that got lost.
+    fn reap(&mut self) -> Result {
+        let mut packets = [virtio_net_packet::default(); AHEAD];
+        loop {
+            // SAFETY: there is room for so many packets.
+            let count = unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, packets.as_mut_ptr(), AHEAD as u32) };
+            let count = DriverError::check(count).map_err(translate)? as usize;
+            for packet in packets.iter().take(count) {
+                self.kept -= 1;
+                // SAFETY: the driver has returned the cookie.
+                unsafe { self.take_home(packet.cookie) };
+            }
+            if count < AHEAD {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The frame of a slot that is held.
+    fn frame_of(&self, slot: u16) -> Result<NonNull<u8>> {
+        // SAFETY: the handle is that of a driver.
+        let frame = unsafe { virtio_net_rx_frame(self.net.shared_handle(), 0, u32::from(slot)) };
+        NonNull::new(frame).ok_or(Error::IoError)
+    }
+}
+
+impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUEUE_SIZE> {
+    fn drop(&mut self) {
+        for _ in 0..WAIT_LOOKS {
+            if self.net.tx_in_flight() == 0 || self.reap().is_err() {
+                break;
+            }
+            core::hint::spin_loop();
+        }
+        // After a confirmed reset every buffer comes back; without one the device may still read them, and they are forgotten.
+        // SAFETY: the handle is that of a driver.
+        let stopped = unsafe { virtio_net_stop(self.net.handle()) };
+        let quiet = stopped >= 0;
+        if quiet {
+            // A stopped driver only returns what is left.
+            let _ = self.reap();
+        }
+        // SAFETY: the pool lives until it is released below.
+        if !unsafe { self.pool.as_ref() }.is_home(self.lent) {
+            self.net.host().keeper = Some(self.pool);
+        }
+        // SAFETY: nothing uses the driver afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.net) };
+        // SAFETY: the driver's only release, with the buffers that it lent and that were not recycled.
+        unsafe { Pool::release(self.pool, self.lent) };
+    }
+}
+
+impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> core::fmt::Debug for VirtIONet<H, T, QUEUE_SIZE> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("VirtIONet").field("net", &*self.net).finish_non_exhaustive()
+    }
+}
+
+/// The original's error for a status code.
+fn translate(error: DriverError) -> Error {
+    match error.code() {
+        VIRTIO_NET_ERROR_QUEUE_FULL => Error::QueueFull,
+        VIRTIO_NET_ERROR_NO_MEMORY | VIRTIO_NET_ERROR_DMA_ADDRESS => Error::DmaError,
+        VIRTIO_NET_ERROR_CONFIG_SPACE => Error::ConfigSpaceTooSmall,
+        VIRTIO_NET_ERROR_UNSUPPORTED => Error::Unsupported,
+        VIRTIO_NET_ERROR_SLOT => Error::WrongToken,
+        VIRTIO_NET_ERROR_INVALID_ARGUMENT
+        | VIRTIO_NET_ERROR_OPTIONS
+        | VIRTIO_NET_ERROR_STORAGE
+        | VIRTIO_NET_ERROR_FRAME_EMPTY
+        | VIRTIO_NET_ERROR_FRAME_TOO_LONG
+        | VIRTIO_NET_ERROR_BUFFER_TOO_SMALL => Error::InvalidParam,
+        _ => Error::IoError,
+    }
+}
+
+// What the frames of a small kernel stack must hold: the original's sizes for these queues, with a transport of its size.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_larger_than_the_original() {
+        use crate::virtio_drivers::device::net::VirtIONet as Original;
+        use crate::virtio_drivers::transport::mmio::MmioTransport;
+        macro_rules! compare {
+            ($($size:literal),+) => {$(
+                let ours = size_of::<VirtIONet<NoHal, MmioTransport<'static>, $size>>();
+                let theirs = size_of::<Original<NoHal, MmioTransport<'static>, $size>>();
+                assert!(ours <= theirs, "queue of {}: {} bytes, the original {}", $size, ours, theirs);
+            )+};
+        }
+        compare!(16, 32, 64, 128, 256, 512, 1024);
+    }
+
+    struct NoHal;
+
+    // SAFETY: nothing of it is ever called.
+    unsafe impl Hal for NoHal {
+        fn dma_alloc(_: usize, _: BufferDirection) -> (u64, NonNull<u8>) {
+            (0, NonNull::dangling())
+        }
+
+        unsafe fn dma_dealloc(_: u64, _: NonNull<u8>, _: usize) -> i32 {
+            -1
+        }
+
+        unsafe fn mmio_phys_to_virt(_: u64, _: usize) -> NonNull<u8> {
+            NonNull::dangling()
+        }
+
+        unsafe fn share(_: NonNull<[u8]>, _: BufferDirection) -> u64 {
+            0
+        }
+
+        unsafe fn unshare(_: u64, _: NonNull<[u8]>, _: BufferDirection) {}
+    }
+
+    #[test]
+    fn send_and_sync_like_the_transport() {
+        fn is_send<X: Send>() {}
+        fn is_sync<X: Sync>() {}
+        use crate::virtio_drivers::transport::mmio::MmioTransport;
+        is_send::<VirtIONet<NoHal, MmioTransport<'static>, 16>>();
+        is_sync::<VirtIONet<NoHal, MmioTransport<'static>, 16>>();
+        is_send::<RxBuffer>();
+        is_sync::<TxBuffer>();
+    }
+}

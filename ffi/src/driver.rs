@@ -1,0 +1,491 @@
+//! The driver as a safe Rust type, without a heap and without a wait.
+
+use crate::error::{Error, ErrorDetail};
+use crate::sys::*;
+use crate::thunks::{Host, Tables};
+use crate::virtio_drivers::Hal;
+use crate::virtio_drivers::transport::Transport;
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::mem::{ManuallyDrop, size_of};
+use core::ops::{Deref, DerefMut};
+
+const FIXED_WORDS: usize = VIRTIO_NET_STORAGE_FIXED as usize / 8;
+const SLOT_WORDS: usize = VIRTIO_NET_STORAGE_PER_SLOT as usize / 8;
+
+/// The driver's storage, whose size C computes as `VIRTIO_NET_STORAGE_BYTES(TX, RX)`.
+#[repr(C, align(64))]
+struct Storage<const TX: usize, const RX: usize> {
+    fixed: [u64; FIXED_WORDS],
+    tx: [[u64; SLOT_WORDS]; TX],
+    rx: [[u64; SLOT_WORDS]; RX],
+}
+
+const _: () = assert!(align_of::<Storage<2, 2>>() == VIRTIO_NET_STORAGE_ALIGNMENT as usize);
+
+/// What is agreed with the device, and what the driver has of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Info {
+    /// Features that the device offers, a bit each.
+    pub device_features: u64,
+    /// Features that both agreed on.
+    pub features: u64,
+    /// The legacy interface.
+    pub legacy: bool,
+    /// Bytes after the Ethernet header.
+    pub mtu: u16,
+    /// The longest frame that can be sent, in bytes.
+    pub max_frame_length: usize,
+    /// Transmit slots.
+    pub tx_slots: usize,
+    /// Receive slots.
+    pub rx_slots: usize,
+    /// The longest frame that [`NetDevice::send`] copies, in bytes; 0 without a transmit pool.
+    pub tx_buffer_bytes: usize,
+    /// The longest frame that can be received, in bytes; 0 without a receive pool.
+    pub rx_buffer_bytes: usize,
+    /// Bytes of the virtio header in front of each frame, 10 or 12.
+    pub header_length: usize,
+}
+
+/// Counters since the driver was made. The fields are described in `include/virtio_net.h`.
+pub type Statistics = virtio_net_statistics;
+
+/// The state of the cable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Frames can pass.
+    Up,
+    /// They cannot.
+    Down,
+}
+
+/// What the driver is asked for. [`Options::new`] is a good choice for everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Options(virtio_net_options);
+
+impl Options {
+    /// All defaults: a pool for frames of 1,518 bytes in both directions, every feature that the driver implements.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(virtio_net_options { size: size_of::<virtio_net_options>() as u32, ..Default::default() })
+    }
+
+    /// The longest frame that a transmit slot's buffer holds, 60 to 65,535 bytes.
+    #[must_use]
+    pub fn tx_buffer_bytes(mut self, bytes: u32) -> Self {
+        self.0.tx_buffer_bytes = bytes;
+        self
+    }
+
+    /// The longest frame that a receive slot's buffer holds, 1,514 to 65,535 bytes.
+    #[must_use]
+    pub fn rx_buffer_bytes(mut self, bytes: u32) -> Self {
+        self.0.rx_buffer_bytes = bytes;
+        self
+    }
+
+    /// Bytes in front of a received frame beyond the 16 that end at a 16-byte boundary: 2 aligns an IP header. At most 256.
+    #[must_use]
+    pub fn rx_headroom(mut self, bytes: u32) -> Self {
+        self.0.rx_headroom = bytes;
+        self
+    }
+
+    /// The features that may be used, a bit each.
+    #[must_use]
+    pub fn feature_mask(mut self, mask: u64) -> Self {
+        self.0.feature_mask = mask;
+        self
+    }
+
+    /// The address of a device that has none of its own.
+    #[must_use]
+    pub fn fallback_mac(mut self, mac: [u8; 6]) -> Self {
+        self.0.fallback_mac = mac;
+        self
+    }
+
+    /// Log lines up to this `VIRTIO_NET_LOG_*` level.
+    #[must_use]
+    pub fn log_level(mut self, level: u32) -> Self {
+        self.0.log_level = level;
+        self
+    }
+
+    /// How many status reads a reset may take.
+    #[must_use]
+    pub fn reset_limit(mut self, reads: u32) -> Self {
+        self.0.reset_timeout_us = reads;
+        self
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One network card with up to `TX` and `RX` slots, powers of two from 2 to 32,768.
+///
+/// The value may be moved freely. No call waits, but [`NetDevice::new`], [`NetDevice::recover`] and `drop` for a reset, with a limit.
+///
+/// Dropping it resets the device and gives its memory back to the `Hal`. Where the device does not confirm the reset, it may still
+/// write that memory, which is therefore never given back, and the transport is not dropped.
+pub struct NetDevice<H: Hal, T: Transport, const TX: usize, const RX: usize> {
+    storage: Storage<TX, RX>,
+    host: Host<T>,
+    hal: PhantomData<fn() -> H>,
+}
+
+impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
+    /// Sets the device behind `transport` up and leaves it running.
+    ///
+    /// # Errors
+    /// What `virtio_net_init` documents. The transport is dropped, unless the device may still use memory.
+    pub fn new(transport: T, options: Options) -> Result<Self, Error> {
+        let mut device = ManuallyDrop::new(Self {
+            storage: Storage { fixed: [0; FIXED_WORDS], tx: [[0; SLOT_WORDS]; TX], rx: [[0; SLOT_WORDS]; RX] },
+            host: Host { transport: ManuallyDrop::new(transport), keeper: None },
+            hal: PhantomData,
+        });
+        let wanted = virtio_net_options { tx_slots: slots(TX), rx_slots: slots(RX), ..options.0 };
+        // SAFETY: the storage is aligned and of the size told, the tables are static, and the context is the host that they expect.
+        let code = unsafe {
+            virtio_net_init_versioned(
+                VIRTIO_NET_ABI_VERSION,
+                (&raw mut device.storage).cast(),
+                size_of::<Storage<TX, RX>>() as u64,
+                Tables::<H, T>::TRANSPORT,
+                Tables::<H, T>::PLATFORM,
+                (&raw mut device.host).cast(),
+                &wanted,
+            )
+        };
+        match Error::check(code) {
+            Ok(_) => Ok(ManuallyDrop::into_inner(device)),
+            Err(error) => {
+                device.drop_transport_if_quiet(code);
+                Err(error)
+            }
+        }
+    }
+
+    /// The handle, with the context set to where the host is now.
+    pub(crate) fn handle(&mut self) -> *mut virtio_net {
+        let handle = (&raw mut self.storage).cast();
+        let context: *mut c_void = (&raw mut self.host).cast();
+        // SAFETY: the storage holds a driver that was set up.
+        unsafe { virtio_net_set_context(handle, context) };
+        handle
+    }
+
+    /// The handle for calls that reach no register.
+    pub(crate) fn shared_handle(&self) -> *const virtio_net {
+        (&raw const self.storage).cast()
+    }
+
+    pub(crate) fn host(&mut self) -> &mut Host<T> {
+        &mut self.host
+    }
+
+    /// The card's address.
+    #[must_use]
+    pub fn mac_address(&self) -> [u8; 6] {
+        let mut mac = [0; 6];
+        // SAFETY: the handle is that of a driver, and there is room for six bytes.
+        let _ = unsafe { virtio_net_mac(self.shared_handle(), mac.as_mut_ptr()) };
+        mac
+    }
+
+    /// What was agreed with the device.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        let mut info = virtio_net_info { size: size_of::<virtio_net_info>() as u32, ..Default::default() };
+        // SAFETY: the handle is that of a driver, and `info` says its size.
+        let _ = unsafe { virtio_net_info(self.shared_handle(), &mut info) };
+        Info {
+            device_features: info.device_features,
+            features: info.features,
+            legacy: info.legacy != 0,
+            mtu: u16::try_from(info.mtu).unwrap_or(u16::MAX),
+            max_frame_length: info.max_frame_length as usize,
+            tx_slots: info.tx_slots as usize,
+            rx_slots: info.rx_slots as usize,
+            tx_buffer_bytes: info.tx_buffer_bytes as usize,
+            rx_buffer_bytes: info.rx_buffer_bytes as usize,
+            header_length: info.header_length as usize,
+        }
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let mut statistics = Statistics { size: size_of::<Statistics>() as u32, ..Default::default() };
+        // SAFETY: the handle is that of a driver, and `statistics` says its size.
+        let _ = unsafe { virtio_net_statistics(self.shared_handle(), &mut statistics) };
+        statistics
+    }
+
+    /// What caused the last error that the device or the host is to blame for.
+    #[must_use]
+    pub fn last_error(&self) -> Option<ErrorDetail> {
+        let size = size_of::<virtio_net_error_detail>() as u32;
+        let mut detail = virtio_net_error_detail { size, ..Default::default() };
+        // SAFETY: the handle is that of a driver, and `detail` says its size.
+        let _ = unsafe { virtio_net_last_error(self.shared_handle(), &mut detail) };
+        ErrorDetail::from_c(&detail)
+    }
+
+    /// Asks the device for the state of the link.
+    ///
+    /// # Errors
+    /// `STATE`, `CONFIG_SPACE`, `CONFIG_UNSTABLE`.
+    pub fn link(&mut self) -> Result<Link, Error> {
+        // SAFETY: the handle is that of a driver.
+        let up = Error::check(unsafe { virtio_net_link(self.handle()) })?;
+        Ok(if up != 0 { Link::Up } else { Link::Down })
+    }
+
+    /// Asks the device whether it still works.
+    ///
+    /// # Errors
+    /// `NEEDS_RESET`, `DEVICE_GONE`.
+    pub fn check(&mut self) -> Result<(), Error> {
+        // SAFETY: the handle is that of a driver.
+        Error::check(unsafe { virtio_net_check(self.handle()) }).map(drop)
+    }
+
+    /// Resets the device and sets it up again: the way out of `NEEDS_RESET`. Frames in flight are lost and counted.
+    ///
+    /// # Errors
+    /// What `virtio_net_recover` documents. It may be tried again.
+    pub fn recover(&mut self) -> Result<(), Error> {
+        // SAFETY: the handle is that of a driver.
+        Error::check(unsafe { virtio_net_recover(self.handle()) }).map(drop)
+    }
+
+    /// How many frames could be sent now, completed ones counted that nobody has taken back yet.
+    #[must_use]
+    pub fn tx_free(&self) -> usize {
+        // SAFETY: the handle is that of a driver.
+        Error::check(unsafe { virtio_net_tx_free(self.shared_handle(), 0) }).unwrap_or(0) as usize
+    }
+
+    /// Frames that the device has not sent yet, as far as it tells.
+    #[must_use]
+    pub fn tx_in_flight(&self) -> usize {
+        // SAFETY: the handle is that of a driver.
+        Error::check(unsafe { virtio_net_tx_in_flight(self.shared_handle(), 0) }).unwrap_or(0) as usize
+    }
+
+    /// Received frames that wait, as far as the device tells.
+    #[must_use]
+    pub fn rx_ready(&self) -> usize {
+        // SAFETY: the handle is that of a driver.
+        Error::check(unsafe { virtio_net_rx_ready(self.shared_handle(), 0) }).unwrap_or(0) as usize
+    }
+
+    /// Copies a frame of 14 bytes or more to a slot and posts it.
+    ///
+    /// # Errors
+    /// `FRAME_EMPTY`, `FRAME_TOO_LONG`, `QUEUE_FULL`, `NEEDS_RESET`.
+    pub fn send(&mut self, frame: &[u8]) -> Result<(), Error> {
+        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        // SAFETY: the handle is that of a driver, and the frame has as many bytes.
+        Error::check(unsafe { virtio_net_send(self.handle(), 0, 0, frame.as_ptr().cast(), length) }).map(drop)
+    }
+
+    /// Reserves a slot, to write a frame in place. Dropping it without [`TxFrame::send`] gives the slot back.
+    ///
+    /// # Errors
+    /// `QUEUE_FULL`, `NEEDS_RESET`.
+    pub fn reserve(&mut self) -> Result<TxFrame<'_>, Error> {
+        // SAFETY: the handle is that of a driver, borrowed for as long as the frame lives.
+        unsafe { TxFrame::reserve(self.handle()) }
+    }
+
+    /// Takes completed frames back, and repeats a notification that got lost. Call it now and then while frames are in
+    /// flight and nothing is sent.
+    ///
+    /// # Errors
+    /// `NEEDS_RESET`.
+    pub fn poll_tx(&mut self) -> Result<(), Error> {
+        // SAFETY: the handle is that of a driver; with a count of 0 no packet is written.
+        Error::check(unsafe { virtio_net_tx_reap(self.handle(), 0, 0, core::ptr::null_mut(), 0) }).map(drop)
+    }
+
+    /// Copies the next frame to `buffer` and returns its length, or `None` where there is none.
+    ///
+    /// # Errors
+    /// `BUFFER_TOO_SMALL`, `NEEDS_RESET`.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
+        let capacity = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        // SAFETY: the handle is that of a driver, and the buffer has room for as many bytes.
+        let length = unsafe { virtio_net_receive(self.handle(), 0, 0, buffer.as_mut_ptr().cast(), capacity) };
+        Ok(Some(Error::check(length)? as usize).filter(|length| *length != 0))
+    }
+
+    /// Lends the next frame in place, or `None` where there is none. Dropping it posts its buffer again.
+    ///
+    /// # Errors
+    /// `NEEDS_RESET`.
+    pub fn peek(&mut self) -> Result<Option<RxFrame<'_>>, Error> {
+        // SAFETY: the handle is that of a driver, borrowed for as long as the frame lives.
+        unsafe { RxFrame::peek(self.handle()) }
+    }
+
+    /// Asks for interrupts at completions of the directions in `which`, `VIRTIO_NET_IRQ_*`. Returns the directions that have
+    /// completions waiting, which may never interrupt.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, `NEEDS_RESET`.
+    pub fn enable_interrupts(&mut self, which: u32) -> Result<u32, Error> {
+        // SAFETY: the handle is that of a driver.
+        Error::check(unsafe { virtio_net_irq_enable(self.handle(), 0, which, 0) })
+    }
+
+    /// Asks for no interrupts of the directions in `which`.
+    ///
+    /// # Errors
+    /// As [`NetDevice::enable_interrupts`].
+    pub fn disable_interrupts(&mut self, which: u32) -> Result<(), Error> {
+        // SAFETY: the handle is that of a driver.
+        Error::check(unsafe { virtio_net_irq_disable(self.handle(), 0, which, 0) }).map(drop)
+    }
+
+    /// Acknowledges the interrupt, before it is handled. Returns `VIRTIO_NET_EVENT_*` bits; 0: it was not this device's.
+    pub fn ack_interrupt(&mut self) -> u32 {
+        // SAFETY: the handle is that of a driver.
+        Error::check(unsafe { virtio_net_irq_ack(self.handle(), 0) }).unwrap_or(0)
+    }
+
+    /// Drops the transport, unless the device was left in a state in which it may still use memory: the drop of a transport
+    /// may wait for the device without a limit.
+    fn drop_transport_if_quiet(&mut self, code: i32) {
+        let unconfirmed = code == VIRTIO_NET_ERROR_RESET_TIMEOUT || code == VIRTIO_NET_ERROR_DEVICE_GONE;
+        if !unconfirmed && self.statistics().quarantined_bytes == 0 {
+            // SAFETY: the driver is at its end and uses the transport no more; nobody else drops it.
+            unsafe { ManuallyDrop::drop(&mut self.host.transport) };
+        }
+    }
+}
+
+/// The number of slots as C takes it. One that does not fit is refused there, like every other that is no power of two.
+fn slots(count: usize) -> u32 {
+    u32::try_from(count).ok().filter(|count| *count != 0).unwrap_or(u32::MAX)
+}
+
+impl<H: Hal, T: Transport, const TX: usize, const RX: usize> Drop for NetDevice<H, T, TX, RX> {
+    fn drop(&mut self) {
+        // SAFETY: the handle is that of a driver, which is not used afterwards.
+        let code = unsafe { virtio_net_close(self.handle()) };
+        self.drop_transport_if_quiet(code);
+    }
+}
+
+impl<H: Hal, T: Transport, const TX: usize, const RX: usize> core::fmt::Debug for NetDevice<H, T, TX, RX> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("NetDevice").field("mac", &self.mac_address()).field("info", &self.info()).finish()
+    }
+}
+
+/// A reserved transmit slot: its bytes are the frame to be.
+#[derive(Debug)]
+pub struct TxFrame<'a> {
+    net: *mut virtio_net,
+    packet: virtio_net_packet,
+    lifetime: PhantomData<&'a mut [u8]>,
+}
+
+impl TxFrame<'_> {
+    /// # Safety
+    /// `net` is a running driver whose context is set, and which stays in place and is not used for another transmit call
+    /// while the frame lives, but by other frames of the same thread.
+    pub(crate) unsafe fn reserve(net: *mut virtio_net) -> Result<Self, Error> {
+        let mut packet = virtio_net_packet::default();
+        // SAFETY: by the caller's promise, and there is room for one packet.
+        Error::check(unsafe { virtio_net_tx_reserve(net, 0, 0, &mut packet, 1) })?;
+        Ok(Self { net, packet, lifetime: PhantomData })
+    }
+
+    /// Posts the first `length` bytes as a frame.
+    ///
+    /// # Errors
+    /// `FRAME_EMPTY`, `FRAME_TOO_LONG`, `NEEDS_RESET`; the slot is given back.
+    pub fn send(mut self, length: usize) -> Result<(), Error> {
+        self.packet.length = u32::try_from(length).unwrap_or(u32::MAX);
+        // SAFETY: by the promise given to `reserve`; the packet is one that it returned.
+        Error::check(unsafe { virtio_net_tx_commit(self.net, 0, 0, &self.packet, 1) })?;
+        core::mem::forget(self);
+        Ok(())
+    }
+}
+
+impl Deref for TxFrame<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the slot's buffer is the caller's alone until it is committed or cancelled, and holds as many bytes. It was
+        // zeroed when it was allocated.
+        unsafe { core::slice::from_raw_parts(self.packet.data, self.packet.length as usize) }
+    }
+}
+
+impl DerefMut for TxFrame<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `deref`.
+        unsafe { core::slice::from_raw_parts_mut(self.packet.data, self.packet.length as usize) }
+    }
+}
+
+impl Drop for TxFrame<'_> {
+    fn drop(&mut self) {
+        // SAFETY: by the promise given to `reserve`; the slot is still reserved.
+        let _ = unsafe { virtio_net_tx_cancel(self.net, 0, 0, &self.packet, 1) };
+    }
+}
+
+/// A received frame, in place.
+#[derive(Debug)]
+pub struct RxFrame<'a> {
+    net: *mut virtio_net,
+    packet: virtio_net_packet,
+    lifetime: PhantomData<&'a mut [u8]>,
+}
+
+impl RxFrame<'_> {
+    /// # Safety
+    /// As for [`TxFrame::reserve`], for receive calls.
+    pub(crate) unsafe fn peek(net: *mut virtio_net) -> Result<Option<Self>, Error> {
+        let mut packet = virtio_net_packet::default();
+        // SAFETY: by the caller's promise, and there is room for one packet.
+        let count = Error::check(unsafe { virtio_net_rx_peek(net, 0, 0, &mut packet, 1) })?;
+        Ok((count != 0).then_some(Self { net, packet, lifetime: PhantomData }))
+    }
+}
+
+impl Deref for RxFrame<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the buffer is the caller's until it is released, and the driver checked its length.
+        unsafe { core::slice::from_raw_parts(self.packet.data, self.packet.length as usize) }
+    }
+}
+
+impl DerefMut for RxFrame<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `deref`.
+        unsafe { core::slice::from_raw_parts_mut(self.packet.data, self.packet.length as usize) }
+    }
+}
+
+impl Drop for RxFrame<'_> {
+    fn drop(&mut self) {
+        // SAFETY: by the promise given to `peek`; the slot is still held.
+        let _ = unsafe { virtio_net_rx_release(self.net, 0, 0, &self.packet, 1) };
+    }
+}

@@ -1,0 +1,147 @@
+//! `smoltcp::phy::Device` for the driver, in place, and for the drop-in.
+//!
+//! smoltcp asks for a received frame and for room for the answer at once, and uses the room while it still reads the frame. The two
+//! tokens therefore hold the driver by address; both borrow it for as long as they live, and run on the caller's thread.
+
+use crate::driver::{NetDevice, RxFrame, TxFrame};
+use crate::virtio_drivers::Hal;
+use crate::virtio_drivers::transport::Transport;
+use smoltcp_0_14::phy::{self, DeviceCapabilities, Medium};
+use smoltcp_0_14::time::Instant;
+
+impl<H: Hal, T: Transport, const TX: usize, const RX: usize> phy::Device for NetDevice<H, T, TX, RX> {
+    type RxToken<'a>
+        = RxFrame<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = TxFrame<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _timestamp: Instant) -> Option<(RxFrame<'_>, TxFrame<'_>)> {
+        if self.rx_ready() == 0 {
+            // Nobody else looks after the frames in flight while nothing is sent. A broken device shows in the next call.
+            let _ = self.poll_tx();
+            return None;
+        }
+        let handle = self.handle();
+        // SAFETY: the handle is that of a driver, which the tokens borrow; they use the two directions, which share nothing.
+        let frames = unsafe { (TxFrame::reserve(handle).ok()?, RxFrame::peek(handle).ok()??) };
+        Some((frames.1, frames.0))
+    }
+
+    fn transmit(&mut self, _timestamp: Instant) -> Option<TxFrame<'_>> {
+        self.reserve().ok()
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let info = self.info();
+        capabilities(info.mtu, info.tx_buffer_bytes.min(info.rx_buffer_bytes))
+    }
+}
+
+/// No checksum is computed by the device, so smoltcp computes and checks all of them, which is its default.
+fn capabilities(mtu: u16, frame_bytes: usize) -> DeviceCapabilities {
+    const ETHERNET_HEADER: usize = 14;
+    let mut capabilities = DeviceCapabilities::default();
+    capabilities.medium = Medium::Ethernet;
+    capabilities.max_transmission_unit = (usize::from(mtu) + ETHERNET_HEADER).min(frame_bytes);
+    capabilities
+}
+
+impl phy::RxToken for RxFrame<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(&self)
+    }
+}
+
+impl phy::TxToken for TxFrame<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, length: usize, f: F) -> R {
+        // smoltcp asks for no more than the capabilities tell.
+        let fits = length.min(self.len());
+        let result = f(self.get_mut(..fits).unwrap_or_default());
+        // A frame that the device does not take is lost, as on any Ethernet.
+        let _ = self.send(fits);
+        result
+    }
+}
+
+#[cfg(feature = "alloc")]
+mod drop_in {
+    use super::capabilities;
+    use crate::buffer::RxBuffer;
+    use crate::compat::VirtIONet;
+    use crate::virtio_drivers::Hal;
+    use crate::virtio_drivers::transport::Transport;
+    use core::marker::PhantomData;
+    use core::ptr::NonNull;
+    use smoltcp_0_14::phy::{self, DeviceCapabilities};
+    use smoltcp_0_14::time::Instant;
+
+    /// A received frame; its buffer is recycled after it has been read.
+    #[derive(Debug)]
+    pub struct RxToken<'a, H: Hal, T: Transport, const N: usize> {
+        net: NonNull<VirtIONet<H, T, N>>,
+        buffer: RxBuffer,
+        lifetime: PhantomData<&'a mut ()>,
+    }
+
+    /// Room for one frame.
+    #[derive(Debug)]
+    pub struct TxToken<'a, H: Hal, T: Transport, const N: usize> {
+        net: NonNull<VirtIONet<H, T, N>>,
+        lifetime: PhantomData<&'a mut ()>,
+    }
+
+    impl<H: Hal, T: Transport, const N: usize> phy::Device for VirtIONet<H, T, N> {
+        type RxToken<'a>
+            = RxToken<'a, H, T, N>
+        where
+            Self: 'a;
+        type TxToken<'a>
+            = TxToken<'a, H, T, N>
+        where
+            Self: 'a;
+
+        fn receive(&mut self, _timestamp: Instant) -> Option<(RxToken<'_, H, T, N>, TxToken<'_, H, T, N>)> {
+            // A frame may have to be answered, so it stays in the driver until there is room for the answer.
+            if !self.can_send() {
+                return None;
+            }
+            let buffer = VirtIONet::receive(self).ok()?;
+            let net = NonNull::from(self);
+            Some((RxToken { net, buffer, lifetime: PhantomData }, TxToken { net, lifetime: PhantomData }))
+        }
+
+        fn transmit(&mut self, _timestamp: Instant) -> Option<TxToken<'_, H, T, N>> {
+            self.can_send().then(|| TxToken { net: NonNull::from(self), lifetime: PhantomData })
+        }
+
+        fn capabilities(&self) -> DeviceCapabilities {
+            let info = self.driver_info();
+            capabilities(info.mtu, info.rx_buffer_bytes)
+        }
+    }
+
+    impl<H: Hal, T: Transport, const N: usize> phy::RxToken for RxToken<'_, H, T, N> {
+        fn consume<R, F: FnOnce(&[u8]) -> R>(mut self, f: F) -> R {
+            let result = f(self.buffer.packet());
+            // SAFETY: the token borrows the driver, and the other token, the only other user, is not in a call.
+            let _ = unsafe { self.net.as_mut() }.recycle_rx_buffer(self.buffer);
+            result
+        }
+    }
+
+    impl<H: Hal, T: Transport, const N: usize> phy::TxToken for TxToken<'_, H, T, N> {
+        fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, length: usize, f: F) -> R {
+            // SAFETY: as for the receive token.
+            let net = unsafe { self.net.as_mut() };
+            let mut buffer = net.new_tx_buffer(length);
+            let result = f(buffer.packet_mut());
+            // A frame that the device does not take is lost, as on any Ethernet.
+            let _ = net.send(buffer);
+            result
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The two tables through which C calls Rust: `Hal` as the platform, `Transport` as the transport.
+//!
+//! Both are generic traits, so there is one table for each `H` and `T`, made of functions that the compiler instantiates for them. The
+//! context word of every call is the address of the [`Host`] that the driver value holds; it is set anew before each call into C,
+//! because the value may have moved.
+
+use crate::sys::*;
+use crate::virtio_drivers::transport::{DeviceStatus, Transport};
+use crate::virtio_drivers::{BufferDirection, Hal, PAGE_SIZE};
+use core::ffi::{c_char, c_void};
+use core::marker::PhantomData;
+use core::mem::{ManuallyDrop, size_of};
+use core::ptr::NonNull;
+
+#[cfg(feature = "alloc")]
+use crate::buffer::Pool;
+
+/// Without a heap no receive buffer outlives its driver.
+#[cfg(not(feature = "alloc"))]
+pub(crate) enum Pool {}
+
+#[cfg(not(feature = "alloc"))]
+impl Pool {
+    /// # Safety
+    /// There is no value to call it on.
+    unsafe fn keep(&self, _: crate::virtio_drivers::PhysAddr, _: NonNull<u8>, _: usize) {
+        match *self {}
+    }
+}
+
+/// The Rust side of one driver: what the context word points at.
+pub(crate) struct Host<T> {
+    /// Dropped by hand, because that must not happen to the transport of a device whose reset was not confirmed.
+    pub(crate) transport: ManuallyDrop<T>,
+    /// Where the receive pool goes at the end, instead of back to the `Hal`: buffers of it are still lent out. Set only while the
+    /// driver is dropped.
+    pub(crate) keeper: Option<NonNull<Pool>>,
+}
+
+// SAFETY: the keeper is set and used only inside `drop`, which has the value to itself.
+unsafe impl<T: Send> Send for Host<T> {}
+// SAFETY: nothing reads or writes the keeper through a shared reference.
+unsafe impl<T: Sync> Sync for Host<T> {}
+
+/// The tables for `H` and `T`.
+pub(crate) struct Tables<H, T>(PhantomData<(H, T)>);
+
+impl<H: Hal, T: Transport> Tables<H, T> {
+    pub(crate) const PLATFORM: &'static virtio_net_platform = &virtio_net_platform {
+        size: size_of::<virtio_net_platform>() as u32,
+        flags: 0,
+        dma_alloc: Some(dma_alloc::<H>),
+        dma_free: Some(dma_free::<H, T>),
+        share: None,
+        unshare: None,
+        sync_for_device: None,
+        sync_for_cpu: None,
+        now_us: None,
+        relax: Some(relax),
+        random: None,
+        log: Some(log_line),
+    };
+
+    pub(crate) const TRANSPORT: &'static virtio_net_transport = &virtio_net_transport {
+        size: size_of::<virtio_net_transport>() as u32,
+        flags: 0,
+        properties: Some(properties::<T>),
+        device_type: Some(device_type::<T>),
+        read_features: Some(read_features::<T>),
+        write_features: Some(write_features::<T>),
+        get_status: Some(get_status::<T>),
+        set_status: Some(set_status::<T>),
+        set_guest_page_size: Some(set_guest_page_size::<T>),
+        queue_max: Some(queue_max::<T>),
+        queue_used: Some(queue_used::<T>),
+        queue_set: Some(queue_set::<T>),
+        queue_reset: None,
+        notify: Some(notify::<T>),
+        interrupt_ack: Some(interrupt_ack::<T>),
+        config_generation: Some(config_generation::<T>),
+        config_read: Some(config_read::<T>),
+        config_write: None,
+    };
+}
+
+// ------------------------------------------------------------------------------------------------------------ platform
+
+fn direction_of(direction: u32) -> BufferDirection {
+    match direction {
+        VIRTIO_NET_DMA_TO_DEVICE => BufferDirection::DriverToDevice,
+        VIRTIO_NET_DMA_FROM_DEVICE => BufferDirection::DeviceToDriver,
+        _ => BufferDirection::Both,
+    }
+}
+
+/// # Safety
+/// `memory` is valid for writing.
+unsafe extern "C" fn dma_alloc<H: Hal>(
+    _context: *mut c_void,
+    bytes: u32,
+    _alignment: u32,
+    direction: u32,
+    _flags: u32,
+    memory: *mut virtio_net_dma,
+) -> i32 {
+    let (device_address, address) = H::dma_alloc(bytes as usize / PAGE_SIZE, direction_of(direction));
+    if device_address == 0 {
+        return -1;
+    }
+    // SAFETY: the caller gave memory for the answer.
+    unsafe { memory.write(virtio_net_dma { address: address.as_ptr().cast(), device_address }) };
+    0
+}
+
+/// # Safety
+/// `context` is the `Host<T>`; `memory` describes what `dma_alloc` gave for as many bytes, which nobody uses any more.
+unsafe extern "C" fn dma_free<H: Hal, T>(
+    context: *mut c_void,
+    memory: *const virtio_net_dma,
+    bytes: u32,
+    direction: u32,
+    flags: u32,
+) {
+    // SAFETY: the caller gave a valid description.
+    let memory = unsafe { memory.read() };
+    let Some(address) = NonNull::new(memory.address.cast::<u8>()) else { return };
+    let pages = bytes as usize / PAGE_SIZE;
+    let of_receive_pool = flags & VIRTIO_NET_DMA_COHERENT == 0 && direction == VIRTIO_NET_DMA_BOTH;
+    // SAFETY: the context is the host for as long as the call into C lasts, and no reference to it is held meanwhile.
+    if let (true, Some(keeper)) = (of_receive_pool, unsafe { (*context.cast::<Host<T>>()).keeper }) {
+        // SAFETY: whoever set the keeper keeps it valid until the driver is closed, and is the one who may call this.
+        unsafe { keeper.as_ref().keep(memory.device_address, address, pages) };
+        return;
+    }
+    // SAFETY: these are the values that `H::dma_alloc` returned, and the driver uses the memory no more.
+    unsafe { H::dma_dealloc(memory.device_address, address, pages) };
+}
+
+/// # Safety
+/// None is needed.
+unsafe extern "C" fn relax(_context: *mut c_void) {
+    core::hint::spin_loop();
+}
+
+/// # Safety
+/// `text` is a static string that ends with 0.
+unsafe extern "C" fn log_line(
+    _context: *mut c_void,
+    level: u32,
+    code: i32,
+    text: *const c_char,
+    found: u64,
+    wanted: u64,
+) {
+    #[cfg(feature = "log")]
+    {
+        let level = match level {
+            VIRTIO_NET_LOG_ERROR => log::Level::Error,
+            VIRTIO_NET_LOG_WARNING => log::Level::Warn,
+            _ => log::Level::Info,
+        };
+        // SAFETY: the driver passes static strings that end with 0.
+        let text = unsafe { core::ffi::CStr::from_ptr(text) }.to_str().unwrap_or("?");
+        log::log!(target: "virtio_net_c", level, "{text} ({found:#x}, {wanted:#x}) [{code}]");
+    }
+    #[cfg(not(feature = "log"))]
+    {
+        let _ = (level, code, text, found, wanted);
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------------- transport
+
+/// # Safety
+/// `context` is the `Host<T>`, and no reference to its transport is alive.
+unsafe fn transport<'a, T>(context: *mut c_void) -> &'a mut T {
+    // SAFETY: by the caller's promise. The reference lives for one call of the transport.
+    unsafe { &mut (*context.cast::<Host<T>>()).transport }
+}
+
+/// # Safety
+/// As [`transport`], of which the next functions are the uses: `context` is the `Host<T>`, and pointers are valid.
+unsafe extern "C" fn properties<T: Transport>(context: *mut c_void) -> u32 {
+    // SAFETY: see `transport`.
+    match unsafe { transport::<T>(context) }.requires_legacy_layout() {
+        true => VIRTIO_NET_TRANSPORT_LEGACY,
+        false => VIRTIO_NET_TRANSPORT_CONFIG_GENERATION,
+    }
+}
+
+/// # Safety
+/// See [`properties`].
+unsafe extern "C" fn device_type<T: Transport>(context: *mut c_void) -> u32 {
+    // SAFETY: see `transport`.
+    unsafe { transport::<T>(context) }.device_type() as u32
+}
+
+/// # Safety
+/// See [`properties`]; `words` is valid for `count` words.
+unsafe extern "C" fn read_features<T: Transport>(context: *mut c_void, words: *mut u32, count: u32) {
+    // SAFETY: see `transport`.
+    let features = unsafe { transport::<T>(context) }.read_device_features();
+    for word in 0..count {
+        // SAFETY: the caller gave room for `count` words.
+        unsafe { words.add(word as usize).write(if word < 2 { (features >> (32 * word)) as u32 } else { 0 }) };
+    }
+}
+
+/// # Safety
+/// See [`properties`]; `words` is valid for `count` words.
+unsafe extern "C" fn write_features<T: Transport>(context: *mut c_void, words: *const u32, count: u32) {
+    let mut features = 0;
+    for word in 0..count.min(2) {
+        // SAFETY: the caller gave `count` words.
+        features |= u64::from(unsafe { words.add(word as usize).read() }) << (32 * word);
+    }
+    // SAFETY: see `transport`.
+    unsafe { transport::<T>(context) }.write_driver_features(features);
+}
+
+/// # Safety
+/// See [`properties`].
+unsafe extern "C" fn get_status<T: Transport>(context: *mut c_void) -> u32 {
+    // SAFETY: see `transport`.
+    unsafe { transport::<T>(context) }.get_status().bits()
+}
+
+/// # Safety
+/// See [`properties`].
+unsafe extern "C" fn set_status<T: Transport>(context: *mut c_void, status: u32) {
+    // SAFETY: see `transport`.
+    unsafe { transport::<T>(context) }.set_status(DeviceStatus::from_bits_retain(status));
+}
+
+/// # Safety
+/// See [`properties`].
+unsafe extern "C" fn set_guest_page_size<T: Transport>(context: *mut c_void, bytes: u32) {
+    // SAFETY: see `transport`.
+    unsafe { transport::<T>(context) }.set_guest_page_size(bytes);
+}
+
+/// # Safety
+/// See [`properties`].
+unsafe extern "C" fn queue_max<T: Transport>(context: *mut c_void, queue: u32) -> u32 {
+    // SAFETY: see `transport`.
+    unsafe { transport::<T>(context) }.max_queue_size(queue as u16)
+}
+
+/// # Safety
+/// See [`properties`].
+unsafe extern "C" fn queue_used<T: Transport>(context: *mut c_void, queue: u32) -> u32 {
+    // SAFETY: see `transport`.
+    u32::from(unsafe { transport::<T>(context) }.queue_used(queue as u16))
+}
+
+/// # Safety
+/// See [`properties`]; `memory` is valid for reading.
+unsafe extern "C" fn queue_set<T: Transport>(context: *mut c_void, memory: *const virtio_net_queue_memory) -> i32 {
+    // SAFETY: the caller gave a valid description.
+    let memory = unsafe { memory.read() };
+    // SAFETY: see `transport`.
+    let transport = unsafe { transport::<T>(context) };
+    transport.queue_set(
+        memory.queue as u16,
+        memory.size,
+        memory.descriptors,
+        memory.driver_area,
+        memory.device_area,
+    );
+    0
+}
+
+/// # Safety
+/// See [`properties`].
+unsafe extern "C" fn notify<T: Transport>(context: *mut c_void, queue: u32, _data: u32) {
+    // SAFETY: see `transport`.
+    unsafe { transport::<T>(context) }.notify(queue as u16);
+}
+
+/// # Safety
+/// See [`properties`].
+unsafe extern "C" fn interrupt_ack<T: Transport>(context: *mut c_void) -> u32 {
+    // SAFETY: see `transport`.
+    unsafe { transport::<T>(context) }.ack_interrupt().bits()
+}
+
+/// # Safety
+/// See [`properties`].
+unsafe extern "C" fn config_generation<T: Transport>(context: *mut c_void) -> u32 {
+    // SAFETY: see `transport`.
+    unsafe { transport::<T>(context) }.read_config_generation()
+}
+
+/// # Safety
+/// See [`properties`]; `value` is valid for writing.
+unsafe extern "C" fn config_read<T: Transport>(
+    context: *mut c_void,
+    offset: u32,
+    width: u32,
+    value: *mut u32,
+) -> i32 {
+    // SAFETY: see `transport`.
+    let transport = unsafe { transport::<T>(context) };
+    let offset = offset as usize;
+    let field = match width {
+        1 => transport.read_config_space::<u8>(offset).map(u32::from),
+        2 => transport.read_config_space::<u16>(offset).map(u32::from),
+        _ => transport.read_config_space::<u32>(offset),
+    };
+    let Ok(field) = field else { return -1 };
+    // SAFETY: the caller gave room for the answer.
+    unsafe { value.write(field) };
+    0
+}
