@@ -4,7 +4,7 @@
 #![no_main]
 
 extern crate alloc;
-// With the feature `rust-net` the other driver takes the C driver's name, so that `net.rs` is the same for both.
+// With the feature `rust-net` the other driver takes the C driver's name, so that the rest is the same for both.
 #[cfg(feature = "rust-net")]
 extern crate rust_net as virtio_net_c;
 
@@ -66,6 +66,7 @@ fn main(x0: u64, _: u64, _: u64, _: u64) -> ! {
         println!("Boot: no device tree, using defaults");
     }
     virtio::init();
+    netinfo::show_device();
     let mode = bootargs::parse(info.bootargs()).unwrap_or_else(|error| {
         println!("Boot arguments: {error}");
         Mode::Monitor

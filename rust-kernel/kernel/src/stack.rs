@@ -8,13 +8,11 @@ use core::net::Ipv4Addr;
 use levitate_hal::time::{Deadline, now_us};
 use levitate_utils::Spinlock;
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
-use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::{dhcpv4, icmp};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, Icmpv4Packet, Icmpv4Repr, IpAddress, IpCidr, Ipv4Cidr};
 
-/// The largest Ethernet frame that is sent: 1,500 bytes and the header.
-const FRAME: usize = 1514;
 /// The most frames taken in by one poll: a flood must not keep the caller.
 const POLL_BUDGET: usize = 64;
 /// Bytes in an echo request, as elsewhere: with the ICMP header they make 64.
@@ -154,7 +152,7 @@ impl Stack {
         let mut config = Config::new(mac.into());
         config.random_seed =
             now_us() ^ u64::from_le_bytes([mac.0[0], mac.0[1], mac.0[2], mac.0[3], mac.0[4], mac.0[5], 0, 0]);
-        let interface = Interface::new(config, &mut Phy(device), instant());
+        let interface = Interface::new(config, device, instant());
         let mut sockets = SocketSet::new(Vec::new());
         let mut dhcp = dhcpv4::Socket::new();
         let mut retry = dhcp.get_retry_config();
@@ -172,14 +170,14 @@ impl Stack {
     fn poll(&mut self) {
         let Self { interface, sockets, .. } = self;
         net::with_device(|device| {
-            let (now, mut phy) = (instant(), Phy(device));
+            let now = instant();
             interface.poll_maintenance(now);
             for _ in 0..POLL_BUDGET {
-                if interface.poll_ingress_single(now, &mut phy, sockets) == PollIngressSingleResult::None {
+                if interface.poll_ingress_single(now, device, sockets) == PollIngressSingleResult::None {
                     break;
                 }
             }
-            interface.poll_egress(now, &mut phy, sockets);
+            interface.poll_egress(now, device, sockets);
         });
         self.follow_dhcp();
     }
@@ -238,63 +236,5 @@ impl Stack {
             }
         }
         false
-    }
-}
-
-/// The NIC as smoltcp wants it.
-struct Phy<'d>(&'d mut NetDevice);
-
-struct RxToken(Vec<u8>);
-
-struct TxToken<'d>(&'d mut NetDevice);
-
-impl phy::Device for Phy<'_> {
-    type RxToken<'t>
-        = RxToken
-    where
-        Self: 't;
-    type TxToken<'t>
-        = TxToken<'t>
-    where
-        Self: 't;
-
-    fn receive(&mut self, _: Instant) -> Option<(RxToken, TxToken<'_>)> {
-        // A frame may have to be answered, so it stays in the driver until there is room for the answer.
-        if !self.0.can_send() {
-            return None;
-        }
-        let buffer = self.0.receive().ok()?;
-        let frame = buffer.packet().to_vec();
-        let _ = self.0.recycle_rx_buffer(buffer);
-        Some((RxToken(frame), TxToken(self.0)))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<TxToken<'_>> {
-        self.0.can_send().then_some(TxToken(self.0))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = FRAME;
-        capabilities.checksum.ipv4 = Checksum::Both;
-        capabilities.checksum.icmpv4 = Checksum::Both;
-        capabilities
-    }
-}
-
-impl phy::RxToken for RxToken {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-impl phy::TxToken for TxToken<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        let mut buffer = self.0.new_tx_buffer(length);
-        let result = f(buffer.packet_mut());
-        // A frame that the driver refuses is lost, as on any Ethernet; the protocols above repeat it.
-        let _ = self.0.send(buffer);
-        result
     }
 }
