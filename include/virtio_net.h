@@ -15,7 +15,7 @@
  *   whole     needs the driver alone: no other call at the same time;
  *   transmit  one thread at a time; may run beside a `receive` and an `interrupt` call on another processor;
  *   receive   one thread at a time; may run beside a `transmit` and an `interrupt` call on another processor;
- *   read      writes nothing and reaches no register: may run beside any call of another group except `whole`. A number that
+ *   read      writes nothing and reaches no register: may run beside any call of another group except `whole`. A counter that
  *             another processor is changing meanwhile may be old.
  *   interrupt one thread at a time, or the interrupt handler; beside transmit and receive.
  * The transport and the platform must stand the same: see virtio_net_platform.h.
@@ -136,7 +136,7 @@ enum {
 
 enum {
     /* Fields of a received header that were not negotiated are ignored instead of costing the frame. */
-    VIRTIO_NET_OPTION_TRUST_HEADER = 1
+    VIRTIO_NET_OPTION_TRUST_HEADER = 1 /* those fields are NEEDS_CSUM and gso_type; all others are always ignored */
 };
 
 /* What the caller wants. All zero but `size` is a good choice for everything. */
@@ -368,6 +368,9 @@ int32_t virtio_net_close(struct virtio_net *net);
 /* Fills the report as far as its `size` goes. Errors: INVALID_ARGUMENT, STRUCT_SIZE. Group: read. */
 int32_t virtio_net_info(const struct virtio_net *net, struct virtio_net_info *info);
 int32_t virtio_net_statistics(const struct virtio_net *net, struct virtio_net_statistics *statistics);
+
+/* Tells what the device or the host did wrong last: a broken queue before anything else. Errors: INVALID_ARGUMENT, STRUCT_SIZE.
+ * Group: whole. */
 int32_t virtio_net_last_error(const struct virtio_net *net, struct virtio_net_error_detail *detail);
 
 /* Copies the card's address. Errors: INVALID_ARGUMENT, STATE. Group: read. */
@@ -381,14 +384,14 @@ int32_t virtio_net_link(struct virtio_net *net);
  *
  * queue_pair is 0. No call waits. A call with a count handles the packets in order, stops at the first that it cannot take, and returns how
  * many it took; it returns an error only where it took none. Errors of each: INVALID_ARGUMENT, STATE, QUEUE_PAIR, FLAGS,
- * NEEDS_RESET; the others are named. Group of all but virtio_net_tx_free: transmit.
+ * NEEDS_RESET; the others are named. Group: transmit. A direction whose queue broke returns NEEDS_RESET; the other one goes on until the device is reset.
  */
 
 /* Flag of send, send_burst, commit and post: publish, but leave the notification to the next call without this flag or to
  * virtio_net_tx_flush. */
 enum { VIRTIO_NET_NO_KICK = 1 };
 
-/* Copies a frame into a slot and posts it. length: 14..info.max_frame_length bytes. Errors: FRAME_EMPTY, FRAME_TOO_LONG,
+/* Copies a frame into a slot and posts it. length: 14..info.tx_buffer_bytes. Errors: FRAME_EMPTY, FRAME_TOO_LONG,
  * NO_POOL, QUEUE_FULL. */
 int32_t virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const void *frame, uint32_t length);
 
@@ -403,7 +406,7 @@ int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint3
 int32_t virtio_net_tx_reserve(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               struct virtio_net_packet *packets, uint32_t count);
 
-/* Posts frames written in place. Of each packet `slot`, `length` (14..info.max_frame_length) and `flags` (0) are read. In any order, and
+/* Posts frames written in place. Of each packet `slot`, `length` (14..info.tx_buffer_bytes) and `flags` (0) are read. In any order, and
  * not all at once if the caller likes. The slots are the device's afterwards. Errors: SLOT, FRAME_EMPTY, FRAME_TOO_LONG, UNSUPPORTED. */
 int32_t virtio_net_tx_commit(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                              const struct virtio_net_packet *packets, uint32_t count);
@@ -412,8 +415,9 @@ int32_t virtio_net_tx_commit(struct virtio_net *net, uint32_t queue_pair, uint32
 int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                              const struct virtio_net_packet *packets, uint32_t count);
 
-/* Posts frames that lie in memory of the caller. Of each packet `data`, `device_address`, `length`, `cookie` and `flags` (0) are read;
- * `slot` is written. The info.header_length bytes in front of `data` (and of `device_address`) are overwritten. The memory belongs to the
+/* Posts frames that lie in memory of the caller. Of each packet `data`, `device_address`, `length` (14..info.max_frame_length), `cookie` and
+ * `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` (and of `device_address`) are overwritten, and
+ * sync_for_device is called for them and the frame where the platform has it. The memory belongs to the
  * device until virtio_net_tx_reap returns the cookie; it is never dropped silently. Errors: FRAME_EMPTY, FRAME_TOO_LONG,
  * QUEUE_FULL, UNSUPPORTED, DMA_ADDRESS where device_address is 0 or wraps. */
 int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
@@ -425,21 +429,21 @@ int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_
 
 /* Takes completed frames back, and returns the external ones: of each packet `cookie`, `slot` and `flags` are written (EXTERNAL, and
  * LOST after a reset). packets may be NULL with count 0: only the pool's slots are taken back. Returns the number of packets written. Also the place
- * where a notification that got lost is repeated: call it now and then while frames are in flight. Works in every state but closed.
- * flags: 0. */
+ * where a notification that the driver was wrong to leave out is repeated: call it now and then while frames are in flight. Works in
+ * every state but closed; a queue that needs a reset says so once no cookie is left. flags: 0. */
 int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                            struct virtio_net_packet *packets, uint32_t count);
 
 /* How many frames could be posted now, those counted that the device has completed and nobody has reaped. External ones are not
- * counted until they are reaped. -1..: STATE, QUEUE_PAIR. Group: read. */
+ * counted until they are reaped. Reaches no register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: transmit. */
 int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair);
 
-/* Frames that the device has not completed yet, as far as used.idx tells. Group: read. */
+/* Frames that the device has not completed yet, as far as used.idx tells. Reaches no register. Errors: likewise. Group: transmit. */
 int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pair);
 
 /* ------------------------------------------------------------------------------------------------------------- receive
  *
- * As for transmit. Group of all but virtio_net_rx_ready: receive.
+ * As for transmit. Group: receive.
  */
 
 /* Copies the next frame to `buffer` and makes its slot ready for another. Returns the frame's length; 0 where there is none.
@@ -452,7 +456,8 @@ int32_t virtio_net_receive_burst(struct virtio_net *net, uint32_t queue_pair, ui
                                  struct virtio_net_packet *packets, uint32_t count);
 
 /* Lends up to `count` received frames in place: of each packet `slot`, `data`, `length`, `flags`, and for external buffers
- * `cookie` are written. Returns how many. The caller holds the slots, and may write the frames, until it releases them. flags: 0. */
+ * `cookie` are written. Returns how many. The caller holds the slots, and may write the frames, until it releases them. An external buffer whose
+ * element was bad comes back with length 0: nobody else has its cookie. flags: 0. */
 int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                            struct virtio_net_packet *packets, uint32_t count);
 
@@ -461,7 +466,7 @@ int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t
 int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               const struct virtio_net_packet *packets, uint32_t count);
 
-/* Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: read. */
+/* Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: receive. */
 uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot);
 
 /* Posts empty memory of the caller. Of each packet `data`, `device_address`, `length` (bytes for the frame, 1514 at least), `cookie` and
@@ -480,8 +485,8 @@ int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_
 int32_t virtio_net_rx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                            struct virtio_net_packet *packets, uint32_t count);
 
-/* How many used elements wait, as far as used.idx tells; peek may find fewer frames, where elements are bad. Errors: STATE,
- * QUEUE_PAIR. Group: read. */
+/* How many used elements wait, as far as used.idx tells; peek may find fewer frames, where elements are bad. Reaches no
+ * register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: receive. */
 int32_t virtio_net_rx_ready(const struct virtio_net *net, uint32_t queue_pair);
 
 /* ---------------------------------------------------------------------------------------------------------- interrupts

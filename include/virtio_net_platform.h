@@ -231,8 +231,9 @@ struct virtio_net_platform {
  * The table is read only and must stay in place for as long as a driver uses it: a static. Every function gets the same `context`
  * as those of the platform table. `size` comes first and the table grows at its tail only.
  *
- * Threads: `notify` may be called from the transmit and from the receive side at once, where the host drives the two from
- * different processors. The others are called by one thread at a time.
+ * Threads: where the host drives the two directions and the interrupt from different processors, `notify` may be called from the
+ * transmit and the receive side at once, and `get_status` from the transmit side and `interrupt_ack` from the interrupt beside them. The others are
+ * called only by the calls that need the whole driver.
  */
 struct virtio_net_transport {
     /**

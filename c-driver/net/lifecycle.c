@@ -87,7 +87,6 @@ static void default_to(uint32_t *option, uint32_t value)
 
 static int32_t take_options(struct virtio_net *net, const struct virtio_net_options *from)
 {
-    net->device.log_level = VIRTIO_NET_LOG_WARNING;
     int32_t code = copy_options(net, from);
     if (code < 0)
         return code;
@@ -114,10 +113,28 @@ static int32_t bad_table(struct virtio_net *net, uint32_t table, size_t offset)
             return bad_table(net, (table_number), offsetof(__typeof__(*(table)), function));                                     \
     } while (0)
 
+/* Flags and functions of a newer header would have a meaning that this library does not know. */
+static int32_t check_growth(struct virtio_net *net, uint32_t number, const void *table, uint32_t size, uint32_t known,
+                            uint32_t flags)
+{
+    const uint8_t *bytes = table;
+    if (flags != 0)
+        return vn_device_fail(&net->device, VIRTIO_NET_ERROR_UNSUPPORTED, VIRTIO_NET_FIELD_TABLE, number, flags, 0);
+    for (uint32_t i = known; i < size; i++)
+        if (bytes[i] != 0)
+            return vn_device_fail(&net->device, VIRTIO_NET_ERROR_STRUCT_SIZE, VIRTIO_NET_FIELD_TABLE, number, size, i);
+    return VIRTIO_NET_SUCCESS;
+}
+
 static int32_t check_tables(struct virtio_net *net)
 {
     const struct virtio_net_transport *transport = net->device.transport.operations;
     const struct virtio_net_platform *platform = net->device.transport.platform;
+    int32_t code = check_growth(net, 0, transport, transport->size, sizeof *transport, transport->flags);
+    if (code == VIRTIO_NET_SUCCESS)
+        code = check_growth(net, 1, platform, platform->size, sizeof *platform, platform->flags);
+    if (code < 0)
+        return code;
     REQUIRE(1, platform, dma_alloc);
     REQUIRE(1, platform, dma_free);
     REQUIRE(0, transport, properties);
@@ -176,33 +193,52 @@ static int32_t negotiate(struct virtio_net *net)
     return vn_device_accept_features(device, wanted);
 }
 
+#define MAC_OF_DEVICE  0u
+#define MAC_OF_OPTIONS 1u
+#define MAC_RANDOM     2u
+
 static bool is_unicast(const uint8_t mac[6])
 {
     return (mac[0] & 1) == 0 && (mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]) != 0;
 }
 
-/* The device's address, or the one from the options, or a random one of the local range. */
+static int32_t read_mac(struct virtio_net *net, uint8_t mac[6])
+{
+    uint32_t bytes[6] = {0};
+    int32_t code = VIRTIO_NET_SUCCESS;
+    if (device_has(&net->device, VIRTIO_NET_FEATURE_MAC))
+        code = vn_device_config(&net->device, NET_CONFIG_MAC, 1, 6, bytes);
+    for (int i = 0; i < 6; i++)
+        mac[i] = (uint8_t)bytes[i];
+    return code;
+}
+
+static bool take_mac(struct virtio_net *net, const uint8_t mac[6], uint8_t source)
+{
+    if (!is_unicast(mac))
+        return false;
+    for (int i = 0; i < 6; i++)
+        net->mac[i] = mac[i];
+    net->mac_source = source;
+    return true;
+}
+
+/* The device's address, or the one from the options, or a random one of the local range, which is kept for the driver's life. */
 static int32_t choose_mac(struct virtio_net *net)
 {
     const struct virtio_transport *transport = &net->device.transport;
-    for (net->mac_source = 0; net->mac_source < 3; net->mac_source++) {
-        uint32_t bytes[6] = {0};
-        for (int i = 0; i < 6; i++)
-            net->mac[i] = net->mac_source == 1 ? net->options.fallback_mac[i] : 0;
-        if (net->mac_source == 0 && device_has(&net->device, VIRTIO_NET_FEATURE_MAC)) {
-            int32_t code = vn_device_config(&net->device, NET_CONFIG_MAC, 1, 6, bytes);
-            if (code < 0)
-                return code;
-            for (int i = 0; i < 6; i++)
-                net->mac[i] = (uint8_t)bytes[i];
-        }
-        if (net->mac_source == 2 && TABLE_HAS(transport->platform, random) &&
-            transport->platform->random(transport->context, net->mac, sizeof net->mac) >= 0)
-            net->mac[0] = (uint8_t)((net->mac[0] & ~1u) | 2u);
-        if (is_unicast(net->mac))
-            return VIRTIO_NET_SUCCESS;
+    uint8_t mac[6];
+    int32_t code = read_mac(net, mac);
+    if (code < 0 || take_mac(net, mac, MAC_OF_DEVICE) || take_mac(net, net->options.fallback_mac, MAC_OF_OPTIONS))
+        return code;
+    if (net->mac_source == MAC_RANDOM)
+        return VIRTIO_NET_SUCCESS;
+    if (TABLE_HAS(transport->platform, random) && transport->platform->random(transport->context, mac, sizeof mac) >= 0) {
+        mac[0] = (uint8_t)((mac[0] & ~1u) | 2u);
+        take_mac(net, mac, MAC_RANDOM);
+        return VIRTIO_NET_SUCCESS;
     }
-    return vn_device_fail(&net->device, VIRTIO_NET_ERROR_NO_ADDRESS, VIRTIO_NET_FIELD_CONFIG, 0, NET_CONFIG_MAC, sizeof net->mac);
+    return vn_device_fail(&net->device, VIRTIO_NET_ERROR_NO_ADDRESS, VIRTIO_NET_FIELD_CONFIG, 0, NET_CONFIG_MAC, sizeof mac);
 }
 
 static int32_t read_link(struct virtio_net *net)
@@ -372,23 +408,33 @@ static int32_t bring_up(struct virtio_net *net)
     return VIRTIO_NET_SUCCESS;
 }
 
+/* The last look at the rings before a reset: what was sent is not lost, and what was received and not taken is. */
+static void take_stock(struct virtio_net *net)
+{
+    if (net->tx.ring.usable)
+        vn_net_tx_collect(net);
+    int32_t waiting = net->rx.ring.usable ? ring_ready(&net->rx.ring) : 0;
+    counter_add(&net->rx.lost, waiting > 0 ? (uint32_t)waiting : 0);
+    net->rx.ring.usable = net->tx.ring.usable = 0;
+    virtio_net_last_error(net, &net->device.error); /* outlives the rings' faults */
+}
+
+static void count_lost(struct virtio_net *net)
+{
+    counter_add(&net->tx.lost, ring_in_flight(&net->tx.ring));
+}
+
 /* Resets the device and takes every slot back from it. Where the reset is not confirmed, slots stay where they are: the device may still use them. */
 static int32_t bring_down(struct virtio_net *net)
 {
-    struct net_rx *rx = &net->rx;
-    if (net->tx.ring.usable)
-        vn_net_tx_collect(net);
-    int32_t waiting = rx->ring.usable ? ring_ready(&rx->ring) : 0;
-    net->rx.ring.usable = net->tx.ring.usable = 0;
-    net->resets++;
+    take_stock(net);
+    counter_add(&net->resets, 1);
     net->state = VIRTIO_NET_STATE_STOPPED;
     int32_t code = vn_device_reset(&net->device);
-    net->unconfirmed = code < 0;
     if (code < 0)
         return code;
-    rx->lost += waiting > 0 ? (uint32_t)waiting : 0;
-    net->tx.lost += ring_in_flight(&net->tx.ring);
-    vn_ring_forget(&rx->ring);
+    count_lost(net);
+    vn_ring_forget(&net->rx.ring);
     vn_ring_forget(&net->tx.ring);
     return VIRTIO_NET_SUCCESS;
 }
@@ -403,9 +449,9 @@ static void give_back(struct virtio_net *net, bool quarantine)
         bytes += net->rx.ring.memory.address != NULL ? net->rx.ring.memory_bytes : 0;
         bytes += net->tx.ring.memory.address != NULL ? net->tx.ring.memory_bytes : 0;
         net->rx.ring.memory.address = net->tx.ring.memory.address = NULL;
-        net->quarantined_bytes += bytes;
+        counter_add(&net->quarantined_bytes, bytes);
         vn_log(&device->transport, device->log_level, VIRTIO_NET_LOG_ERROR, VIRTIO_NET_ERROR_RESET_TIMEOUT,
-               "memory that the device may still write is not given back; bytes, status", bytes, vn_device_status(device));
+               "memory that the device may still write is not given back; bytes, 0", bytes, 0);
         return;
     }
     vn_dma_ring_free(device, &net->rx.ring);
@@ -416,11 +462,14 @@ static void give_back(struct virtio_net *net, bool quarantine)
 static int32_t undo(struct virtio_net *net, int32_t code, bool free_memory)
 {
     struct virtio_net_error_detail first = net->device.error;
-    vn_device_add_status(&net->device, VIRTIO_STATUS_FAILED);
-    net->unconfirmed = vn_device_reset(&net->device) < 0;
+    /* 2.1.2: after asking for a reset a driver waits; where that was in vain already, nothing more is written. */
+    if (!net->device.resetting) {
+        vn_device_add_status(&net->device, VIRTIO_STATUS_FAILED);
+        vn_device_reset(&net->device);
+    }
     bool has_memory = net->rx.ring.memory.address != NULL || net->tx.ring.memory.address != NULL;
     if (free_memory && has_memory)
-        give_back(net, net->unconfirmed != 0);
+        give_back(net, net->device.resetting != 0);
     net->device.error = first;
     return code;
 }
@@ -468,6 +517,16 @@ static void arrange(struct virtio_net *net)
     vn_ring_free_all(rx, options->rx_slots);
 }
 
+/* An empty driver. */
+static void begin(struct virtio_net *net, const struct virtio_net_platform *platform, void *context)
+{
+    clear(net, VIRTIO_NET_STORAGE_FIXED);
+    net->device.error.size = sizeof net->device.error;
+    net->device.log_level = VIRTIO_NET_LOG_WARNING;
+    net->device.transport.platform = platform;
+    net->device.transport.context = context;
+}
+
 /* What can be refused before the storage may be written. */
 static int32_t check_storage(uint32_t header_version, const struct virtio_net *net, uint64_t storage_bytes, const void *transport,
                              const void *platform)
@@ -507,10 +566,8 @@ int32_t virtio_net_init_versioned(uint32_t header_version, struct virtio_net *ne
     int32_t code = check_storage(header_version, net, storage_bytes, transport, platform);
     if (code < 0)
         return code;
-    clear(net, VIRTIO_NET_STORAGE_FIXED);
+    begin(net, platform, context);
     net->device.transport.operations = transport;
-    net->device.transport.platform = platform;
-    net->device.transport.context = context;
     return set_up(net, storage_bytes, options);
 }
 
@@ -533,12 +590,9 @@ int32_t virtio_net_init_mmio_versioned(uint32_t header_version, struct virtio_ne
     int32_t code = check_storage(header_version, net, storage_bytes, (const void *)(uintptr_t)registers, platform);
     if (code < 0)
         return code;
-    clear(net, VIRTIO_NET_STORAGE_FIXED);
     uint32_t version = 0;
     uint32_t found = 0;
-    net->device.log_level = VIRTIO_NET_LOG_WARNING;
-    net->device.transport.platform = platform;
-    net->device.transport.context = context;
+    begin(net, platform, context);
     net->device.transport.registers = registers;
     code = probe(registers, &version, &found);
     if (code == VIRTIO_NET_ERROR_MAGIC)
@@ -571,7 +625,7 @@ int32_t virtio_net_stop(struct virtio_net *net)
 {
     if (net == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    if (net->state != VIRTIO_NET_STATE_RUNNING && !(net->state == VIRTIO_NET_STATE_STOPPED && net->unconfirmed))
+    if (net->state != VIRTIO_NET_STATE_RUNNING && !(net->state == VIRTIO_NET_STATE_STOPPED && net->device.resetting))
         return VIRTIO_NET_ERROR_STATE;
     return bring_down(net);
 }
@@ -580,7 +634,7 @@ int32_t virtio_net_start(struct virtio_net *net)
 {
     if (net == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    if (net->state != VIRTIO_NET_STATE_STOPPED || net->unconfirmed)
+    if (net->state != VIRTIO_NET_STATE_STOPPED || net->device.resetting)
         return VIRTIO_NET_ERROR_STATE;
     int32_t code = bring_up(net);
     if (code < 0)
@@ -592,7 +646,7 @@ int32_t virtio_net_recover(struct virtio_net *net)
 {
     if (net == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    bool must_stop = net->state == VIRTIO_NET_STATE_RUNNING || net->unconfirmed;
+    bool must_stop = net->state == VIRTIO_NET_STATE_RUNNING || net->device.resetting;
     int32_t code = must_stop ? virtio_net_stop(net) : VIRTIO_NET_SUCCESS;
     return code < 0 ? code : virtio_net_start(net);
 }
@@ -603,8 +657,9 @@ int32_t virtio_net_abandon(struct virtio_net *net)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
     if (net->state != VIRTIO_NET_STATE_RUNNING && net->state != VIRTIO_NET_STATE_STOPPED)
         return VIRTIO_NET_ERROR_STATE;
-    net->tx.lost += ring_in_flight(&net->tx.ring);
-    net->rx.ring.usable = net->tx.ring.usable = 0;
+    take_stock(net);
+    count_lost(net);
+    net->device.resetting = 0; /* a device that is gone writes nothing */
     vn_ring_forget(&net->rx.ring);
     vn_ring_forget(&net->tx.ring);
     give_back(net, false);
@@ -619,7 +674,7 @@ int32_t virtio_net_close(struct virtio_net *net)
     if (net->state == VIRTIO_NET_STATE_CLOSED)
         return VIRTIO_NET_ERROR_STATE;
     int32_t code = VIRTIO_NET_SUCCESS;
-    if (net->state == VIRTIO_NET_STATE_RUNNING || net->unconfirmed)
+    if (net->state == VIRTIO_NET_STATE_RUNNING || (net->state == VIRTIO_NET_STATE_STOPPED && net->device.resetting))
         code = bring_down(net);
     if (net->state != VIRTIO_NET_STATE_ABANDONED)
         give_back(net, code < 0);

@@ -71,7 +71,6 @@ struct virtio_net {
     uint32_t mtu;
     uint32_t link_up;
     uint32_t needs_reset; /* the device said so */
-    uint32_t unconfirmed; /* the last reset was not confirmed: the device may still write */
     uint32_t sync;        /* the platform has sync functions */
     uint8_t mac[6];
     uint8_t mac_source;

@@ -30,15 +30,13 @@ VIRTIO_COLD int32_t vn_net_look_at_status(struct virtio_net *net, struct virtio_
     uint32_t status = vn_device_status(&net->device);
     if (status != VIRTIO_ALL_ONES && (status & VIRTIO_STATUS_NEEDS_RESET) == 0 && (status & VIRTIO_STATUS_DRIVER_OK) != 0)
         return VIRTIO_NET_SUCCESS;
+    int32_t code = status == VIRTIO_ALL_ONES ? VIRTIO_NET_ERROR_DEVICE_GONE : VIRTIO_NET_ERROR_NEEDS_RESET;
     if (!ring->usable)
-        return VIRTIO_NET_ERROR_NEEDS_RESET;
-    bool gone = status == VIRTIO_ALL_ONES;
-    vn_ring_break(ring, gone ? VIRTIO_NET_ERROR_DEVICE_GONE : VIRTIO_NET_ERROR_NEEDS_RESET, VIRTIO_NET_FIELD_STATUS, status,
-                  VIRTIO_STATUS_DRIVER_OK);
-    ring->broken--; /* the device's word, not a rule broken on the ring */
-    net->device_needs_reset++;
+        return code;
+    vn_ring_fault(ring, code, VIRTIO_NET_FIELD_STATUS, status, VIRTIO_STATUS_DRIVER_OK);
+    counter_add(&net->device_needs_reset, 1);
     vn_net_broken(net, ring);
-    return gone ? VIRTIO_NET_ERROR_DEVICE_GONE : VIRTIO_NET_ERROR_NEEDS_RESET;
+    return code;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ reports */
@@ -90,26 +88,26 @@ int32_t virtio_net_statistics(const struct virtio_net *net, struct virtio_net_st
     if (net == NULL || statistics == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
     const struct virtio_net_statistics now = {
-        .tx_frames = net->tx.frames,
-        .tx_bytes = net->tx.bytes,
-        .tx_completed = net->tx.completed,
-        .tx_kicks = net->tx.ring.kicks,
-        .tx_rekicks = net->tx.ring.rekicks,
-        .tx_full = net->tx.full,
-        .tx_lost = net->tx.lost,
-        .rx_frames = net->rx.frames,
-        .rx_bytes = net->rx.bytes,
-        .rx_kicks = net->rx.ring.kicks,
-        .rx_rekicks = net->rx.ring.rekicks,
-        .rx_dropped_short = net->rx.dropped_short,
-        .rx_dropped_long = net->rx.dropped_long,
-        .rx_dropped_header = net->rx.dropped_header,
-        .rx_lost = net->rx.lost,
-        .queues_broken = net->rx.ring.broken + net->tx.ring.broken,
-        .device_needs_reset = net->device_needs_reset,
-        .resets = net->resets,
-        .interrupts = net->interrupts,
-        .quarantined_bytes = net->quarantined_bytes,
+        .tx_frames = counter_read(&net->tx.frames),
+        .tx_bytes = counter_read(&net->tx.bytes),
+        .tx_completed = counter_read(&net->tx.completed),
+        .tx_kicks = counter_read(&net->tx.ring.kicks),
+        .tx_rekicks = counter_read(&net->tx.ring.rekicks),
+        .tx_full = counter_read(&net->tx.full),
+        .tx_lost = counter_read(&net->tx.lost),
+        .rx_frames = counter_read(&net->rx.frames),
+        .rx_bytes = counter_read(&net->rx.bytes),
+        .rx_kicks = counter_read(&net->rx.ring.kicks),
+        .rx_rekicks = counter_read(&net->rx.ring.rekicks),
+        .rx_dropped_short = counter_read(&net->rx.dropped_short),
+        .rx_dropped_long = counter_read(&net->rx.dropped_long),
+        .rx_dropped_header = counter_read(&net->rx.dropped_header),
+        .rx_lost = counter_read(&net->rx.lost),
+        .queues_broken = counter_read(&net->rx.ring.broken) + counter_read(&net->tx.ring.broken),
+        .device_needs_reset = counter_read(&net->device_needs_reset),
+        .resets = counter_read(&net->resets),
+        .interrupts = counter_read(&net->interrupts),
+        .quarantined_bytes = counter_read(&net->quarantined_bytes),
     };
     return report(statistics, &now, statistics->size, sizeof now);
 }
@@ -196,6 +194,6 @@ int32_t virtio_net_irq_ack(struct virtio_net *net, uint32_t flags)
     barrier_full();
     if (status == 0 || status == VIRTIO_ALL_ONES)
         return 0;
-    net->interrupts++;
+    counter_add(&net->interrupts, 1);
     return (int32_t)(status & (VIRTIO_NET_EVENT_QUEUE | VIRTIO_NET_EVENT_CONFIG));
 }

@@ -46,7 +46,7 @@ void vn_net_rx_fill(struct virtio_net *net)
 
 static VIRTIO_COLD bool drop(uint64_t *counter)
 {
-    ++*counter;
+    counter_add(counter, 1);
     return false;
 }
 
@@ -80,11 +80,11 @@ static void sync_for_cpu(const struct virtio_net *net, uint8_t *frame, uint32_t 
                                           used_length < posted ? used_length : posted, VIRTIO_NET_DMA_FROM_DEVICE);
 }
 
-static void sync_for_device(const struct virtio_net *net, uint8_t *frame)
+static void sync_for_device(const struct virtio_net *net, uint8_t *frame, uint32_t bytes)
 {
     const struct virtio_transport *transport = &net->device.transport;
     if (TABLE_HAS(transport->platform, sync_for_device))
-        transport->platform->sync_for_device(transport->context, frame - net->rx.ring.header_length, net->rx.ring.buffer_length,
+        transport->platform->sync_for_device(transport->context, frame - net->rx.ring.header_length, bytes,
                                              VIRTIO_NET_DMA_FROM_DEVICE);
 }
 
@@ -110,14 +110,15 @@ static int32_t next_frame(struct virtio_net *net, int32_t *ready, uint16_t *slot
     return 0;
 }
 
-/* The end of a look: what was seen is settled, and a look that came to the end of the ring arms the interrupt again. */
-VIRTIO_INLINE void settle(struct virtio_net *net, uint32_t flags, uint32_t taken, bool emptied)
+/* The end of a look that began at `before`: what was seen is settled, and a look that came to the end of the ring arms the interrupt
+ * again. */
+VIRTIO_INLINE void settle(struct virtio_net *net, uint32_t flags, uint16_t before, bool emptied)
 {
     struct virtio_ring *ring = &net->rx.ring;
     if (!ring->usable)
         return;
     publish(net, flags);
-    if (taken != 0)
+    if (ring->used_index != before)
         ring_completed(ring);
     else
         vn_ring_idle(ring, &net->device.transport);
@@ -143,11 +144,11 @@ VIRTIO_INLINE void take_copy(struct virtio_net *net, uint16_t slot, void *buffer
     struct virtio_slot *slots = ring_slots(ring);
     copy_bytes(buffer, slots[slot].data, length);
     if (VIRTIO_UNLIKELY(net->sync))
-        sync_for_device(net, slots[slot].data);
+        sync_for_device(net, slots[slot].data, ring->buffer_length);
     ring_take(ring);
     repost(ring, slots, slot);
-    net->rx.frames++;
-    net->rx.bytes += length;
+    counter_add(&net->rx.frames, 1);
+    counter_add(&net->rx.bytes, length);
 }
 
 int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, void *buffer, uint32_t capacity)
@@ -159,6 +160,7 @@ int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t
         return vn_net_refuse(net, ring, queue_pair, flags, 0);
     if (VIRTIO_UNLIKELY(net->rx.pool_frame == 0))
         return VIRTIO_NET_ERROR_NO_POOL;
+    uint16_t before = ring->used_index;
     int32_t ready = look(net);
     if (VIRTIO_UNLIKELY(ready < 0))
         return ready;
@@ -170,7 +172,7 @@ int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t
     }
     if (length > 0)
         take_copy(net, slot, buffer, (uint32_t)length);
-    settle(net, flags, length > 0, ready <= 1);
+    settle(net, flags, before, ready <= 1);
     return length;
 }
 
@@ -184,6 +186,7 @@ int32_t virtio_net_receive_burst(struct virtio_net *net, uint32_t queue_pair, ui
         return vn_net_refuse(net, ring, queue_pair, flags, 0);
     if (VIRTIO_UNLIKELY(net->rx.pool_frame == 0))
         return VIRTIO_NET_ERROR_NO_POOL;
+    uint16_t before = ring->used_index;
     int32_t ready = look(net);
     int32_t code = ready < 0 ? ready : VIRTIO_NET_SUCCESS;
     uint32_t done = 0;
@@ -206,7 +209,7 @@ int32_t virtio_net_receive_burst(struct virtio_net *net, uint32_t queue_pair, ui
         ready--;
         done++;
     }
-    settle(net, flags, done, ready == 0);
+    settle(net, flags, before, ready == 0);
     return done != 0 || code == VIRTIO_NET_SUCCESS ? (int32_t)done : code;
 }
 
@@ -236,8 +239,8 @@ static int32_t peek_pool(struct virtio_net *net, int32_t *ready, struct virtio_n
         lend(&packets[done], slots, slot, (uint32_t)length);
         bytes += (uint32_t)length;
     }
-    net->rx.frames += done;
-    net->rx.bytes += bytes;
+    counter_add(&net->rx.frames, done);
+    counter_add(&net->rx.bytes, bytes);
     return done == 0 ? length : (int32_t)done;
 }
 
@@ -259,8 +262,8 @@ static int32_t peek_external(struct virtio_net *net, int32_t *ready, struct virt
         if (VIRTIO_UNLIKELY(net->sync))
             sync_for_cpu(net, slots[slot].data, used_length, posted);
         if (examine(&net->rx, slots[slot].data, used_length, posted, &length)) {
-            net->rx.frames++;
-            net->rx.bytes += length;
+            counter_add(&net->rx.frames, 1);
+            counter_add(&net->rx.bytes, length);
         }
         ring_take(ring);
         lend(&packets[done], slots, slot, length);
@@ -278,11 +281,12 @@ int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t
     struct virtio_ring *ring = &net->rx.ring;
     if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, 0)))
         return vn_net_refuse(net, ring, queue_pair, flags, 0);
+    uint16_t before = ring->used_index;
     int32_t ready = look(net);
     if (VIRTIO_UNLIKELY(ready < 0))
         return ready;
     int32_t done = net->rx.pool_frame != 0 ? peek_pool(net, &ready, packets, count) : peek_external(net, &ready, packets, count);
-    settle(net, flags, done > 0 ? (uint32_t)done : 0, ready == 0);
+    settle(net, flags, before, ready == 0);
     return done;
 }
 
@@ -302,7 +306,7 @@ int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint3
             break;
         if (VIRTIO_LIKELY(net->rx.pool_frame != 0)) {
             if (VIRTIO_UNLIKELY(net->sync))
-                sync_for_device(net, slots[slot].data);
+                sync_for_device(net, slots[slot].data, ring->buffer_length);
             repost(ring, slots, slot);
         } else {
             slots[slot].length = 0;
@@ -360,6 +364,8 @@ int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
         slots[slot].length = VIRTIO_SLOT_EXTERNAL | (packets[done].length + ring->header_length);
         ring->externals++;
         vn_ring_place_buffer(ring, slot, packets[done].device_address, packets[done].length);
+        if (net->sync)
+            sync_for_device(net, slots[slot].data, packets[done].length + ring->header_length);
         ring_commit(ring, slot);
         packets[done].slot = slot;
     }

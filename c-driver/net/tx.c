@@ -32,7 +32,7 @@ int32_t vn_net_tx_collect(struct virtio_net *net)
         if (VIRTIO_UNLIKELY(!ring_head(ring, slots, &slot, &ignored)))
             return vn_net_broken(net, ring);
         retire(ring, slots, slot);
-        net->tx.completed++;
+        counter_add(&net->tx.completed, 1);
     }
     if (VIRTIO_UNLIKELY(ready < 0))
         return vn_net_broken(net, ring);
@@ -76,12 +76,12 @@ VIRTIO_INLINE int32_t check_length(uint32_t length, uint32_t longest)
     return length < ETHERNET_HEADER_BYTES ? VIRTIO_NET_ERROR_FRAME_EMPTY : VIRTIO_NET_ERROR_FRAME_TOO_LONG;
 }
 
-static void sync_for_device(struct virtio_net *net, const struct virtio_slot *slot, uint32_t length)
+static void sync_for_device(struct virtio_net *net, uint8_t *frame, uint32_t length)
 {
     const struct virtio_transport *transport = &net->device.transport;
     uint32_t header = net->tx.ring.header_length;
     if (TABLE_HAS(transport->platform, sync_for_device))
-        transport->platform->sync_for_device(transport->context, slot->data - header, length + header, VIRTIO_NET_DMA_TO_DEVICE);
+        transport->platform->sync_for_device(transport->context, frame - header, length + header, VIRTIO_NET_DMA_TO_DEVICE);
 }
 
 /* Hands a prepared pool slot, which is at avail_index, to the device with the next publish. */
@@ -89,14 +89,14 @@ VIRTIO_INLINE void post(struct virtio_net *net, const struct virtio_slot *slots,
 {
     ring_set_frame_length(&net->tx.ring, slot, length);
     if (VIRTIO_UNLIKELY(net->sync))
-        sync_for_device(net, &slots[slot], length);
+        sync_for_device(net, slots[slot].data, length);
     ring_commit(&net->tx.ring, slot);
-    net->tx.bytes += length;
+    counter_add(&net->tx.bytes, length);
 }
 
 VIRTIO_INLINE void publish(struct virtio_net *net, uint32_t flags, uint32_t count)
 {
-    net->tx.frames += count;
+    counter_add(&net->tx.frames, count);
     ring_publish(&net->tx.ring);
     if ((flags & VIRTIO_NET_NO_KICK) == 0)
         ring_kick(&net->tx.ring, &net->device.transport);
@@ -106,7 +106,7 @@ VIRTIO_INLINE void publish(struct virtio_net *net, uint32_t flags, uint32_t coun
 VIRTIO_INLINE int32_t finish(struct virtio_net *net, uint32_t flags, uint32_t done, int32_t code)
 {
     if (VIRTIO_UNLIKELY(code == VIRTIO_NET_ERROR_QUEUE_FULL))
-        net->tx.full++;
+        counter_add(&net->tx.full, 1);
     if (VIRTIO_UNLIKELY(done == 0))
         return code;
     publish(net, flags, done);
@@ -285,9 +285,11 @@ static void post_external(struct virtio_net *net, struct virtio_slot *slots, str
     slots[slot].length |= VIRTIO_SLOT_EXTERNAL;
     ring->externals++;
     clear_header(packet->data, ring->header_length);
+    if (net->sync)
+        sync_for_device(net, packet->data, packet->length);
     vn_ring_place_buffer(ring, slot, packet->device_address, packet->length);
     ring_commit(ring, slot);
-    net->tx.bytes += packet->length;
+    counter_add(&net->tx.bytes, packet->length);
     packet->slot = slot;
 }
 
@@ -369,6 +371,8 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
             code = look_after_stall(net);
         if (code >= 0 && ring->interrupts && vn_ring_arm(ring))
             code = vn_net_tx_collect(net);
+    } else if (net->state == VIRTIO_NET_STATE_RUNNING) {
+        code = VIRTIO_NET_ERROR_NEEDS_RESET;
     }
     int32_t reaped = vn_net_reap(ring, false, packets, clamp(count));
     return reaped == 0 && code < 0 ? code : reaped;

@@ -20,7 +20,6 @@ void vn_log(const struct virtio_transport *transport, uint32_t threshold, uint32
 int32_t vn_device_fail(struct virtio_device *device, int32_t code, uint32_t field, uint32_t queue, uint64_t found,
                        uint64_t wanted)
 {
-    device->error.size = sizeof device->error;
     device->error.code = code;
     device->error.field = field;
     device->error.queue = queue;
@@ -63,6 +62,7 @@ void vn_device_add_status(struct virtio_device *device, uint32_t bits)
 int32_t vn_device_reset(struct virtio_device *device)
 {
     struct virtio_transport *transport = &device->transport;
+    device->resetting = 1;
     transport->operations->set_status(transport_context(transport), 0);
     struct virtio_deadline deadline = deadline_start(transport, device->reset_timeout_us);
     uint32_t status = vn_device_status(device);
@@ -73,6 +73,7 @@ int32_t vn_device_reset(struct virtio_device *device)
             return vn_device_fail(device, VIRTIO_NET_ERROR_RESET_TIMEOUT, VIRTIO_NET_FIELD_STATUS, 0, status, 0);
         status = vn_device_status(device);
     }
+    device->resetting = 0;
     return VIRTIO_NET_SUCCESS;
 }
 

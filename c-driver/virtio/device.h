@@ -15,6 +15,7 @@ struct virtio_device {
     uint32_t properties; /* VIRTIO_NET_TRANSPORT_* */
     uint32_t reset_timeout_us;
     uint32_t log_level;
+    uint32_t resetting; /* a reset was asked for and not confirmed: the device may still write memory */
     struct virtio_net_error_detail error;
 };
 

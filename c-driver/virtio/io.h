@@ -88,6 +88,31 @@ VIRTIO_INLINE void shared_store16(uint16_t *address, uint16_t value)
     atomic_store_explicit((_Atomic uint16_t *)address, value, memory_order_relaxed);
 }
 
+/* ----------------------------------------------------------------------------------------------------------- counters */
+
+/* A counter has one writer and may be read by anybody. Where a word holds it, no reader sees half of a change. */
+#if UINTPTR_MAX > 0xffffffff
+VIRTIO_INLINE uint64_t counter_read(const uint64_t *counter)
+{
+    return atomic_load_explicit((const _Atomic uint64_t *)counter, memory_order_relaxed);
+}
+
+VIRTIO_INLINE void counter_add(uint64_t *counter, uint64_t amount)
+{
+    atomic_store_explicit((_Atomic uint64_t *)counter, counter_read(counter) + amount, memory_order_relaxed);
+}
+#else
+VIRTIO_INLINE uint64_t counter_read(const uint64_t *counter)
+{
+    return *(const volatile uint64_t *)counter;
+}
+
+VIRTIO_INLINE void counter_add(uint64_t *counter, uint64_t amount)
+{
+    *(volatile uint64_t *)counter += amount;
+}
+#endif
+
 /* ----------------------------------------------------------------------------------------------------------- barriers */
 
 /* Orders every access before it against every access after it. */

@@ -196,7 +196,7 @@ VIRTIO_INLINE bool ring_wants_notification(struct virtio_ring *ring)
 
 VIRTIO_INLINE void ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport)
 {
-    ring->kicks++;
+    counter_add(&ring->kicks, 1);
     ring->notified = ring->published;
     if (VIRTIO_LIKELY(ring->notify_register != NULL)) {
         register_write32(ring->notify_register, ring->index);
@@ -217,7 +217,9 @@ VIRTIO_INLINE bool ring_kick(struct virtio_ring *ring, const struct virtio_trans
 
 /* ------------------------------------------------------------------------------------------------------------ completion */
 
-/* The device broke a rule: the queue is not used any more. Returns false. */
+/* Takes the queue out of use, and keeps why. */
+void vn_ring_fault(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted) VIRTIO_HIDDEN;
+/* The device broke a rule: a fault that is counted. Returns false. */
 bool vn_ring_break(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted) VIRTIO_HIDDEN;
 /* The used element names another slot than the oldest: exchanges the two where it is in flight, else breaks the ring. */
 bool vn_ring_exchange(struct virtio_ring *ring, struct virtio_slot *slots, uint32_t id) VIRTIO_HIDDEN;

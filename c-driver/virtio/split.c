@@ -160,14 +160,19 @@ void vn_ring_place_buffer(struct virtio_ring *ring, uint16_t slot, uint64_t fram
     first->next = indirect ? 1 : (uint16_t)(ring_size(ring) + slot);
 }
 
-VIRTIO_COLD bool vn_ring_break(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted)
+VIRTIO_COLD void vn_ring_fault(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted)
 {
     ring->usable = 0;
-    ring->broken++;
     ring->fault.code = code;
     ring->fault.field = field;
     ring->fault.found = found;
     ring->fault.wanted = wanted;
+}
+
+VIRTIO_COLD bool vn_ring_break(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted)
+{
+    counter_add(&ring->broken, 1);
+    vn_ring_fault(ring, code, field, found, wanted);
     return false;
 }
 
@@ -179,11 +184,10 @@ bool vn_ring_exchange(struct virtio_ring *ring, struct virtio_slot *slots, uint3
     return true;
 }
 
-/* Whether the oldest buffer in flight was published after the last notification: then `notified` is not in (used_index, published]. */
-static bool oldest_is_untold(const struct virtio_ring *ring)
+/* Whether an index lies beyond the oldest buffer in flight, and not beyond the newest: in (used_index, published]. */
+static bool reaches_in_flight(const struct virtio_ring *ring, uint16_t index)
 {
-    uint16_t told = (uint16_t)(ring->notified - ring->used_index - 1);
-    return told >= (uint16_t)(ring->published - ring->used_index);
+    return (uint16_t)(index - ring->used_index - 1) < (uint16_t)(ring->published - ring->used_index);
 }
 
 /*
@@ -221,8 +225,11 @@ void vn_ring_disarm(struct virtio_ring *ring)
 
 VIRTIO_COLD void vn_ring_refresh(struct virtio_ring *ring)
 {
-    if (oldest_is_untold(ring))
+    /* What was used, the device knew of. */
+    if (!reaches_in_flight(ring, ring->notified))
         ring->notified = ring->used_index;
+    if (!reaches_in_flight(ring, ring->decided))
+        ring->decided = ring->used_index;
     if (ring->interrupts)
         vn_ring_arm(ring);
     else
@@ -236,7 +243,7 @@ VIRTIO_COLD void vn_ring_refresh(struct virtio_ring *ring)
  */
 VIRTIO_COLD bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_transport *transport)
 {
-    if (ring->published == ring->used_index || !oldest_is_untold(ring))
+    if (ring->published == ring->used_index || reaches_in_flight(ring, ring->notified))
         return false;
     if (!ring->stalled || ring->stalled_at != ring->used_index) {
         ring->stalled = 1;
@@ -245,7 +252,7 @@ VIRTIO_COLD bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_tran
     }
     ring->stalled = 0;
     ring->decided = ring->published;
-    ring->rekicks++;
+    counter_add(&ring->rekicks, 1);
     ring_notify(ring, transport);
     return true;
 }

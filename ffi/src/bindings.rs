@@ -93,30 +93,48 @@ pub struct virtio_net_options {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of virtio_net_options"][::core::mem::size_of::<virtio_net_options>() - 56usize];
-    ["Alignment of virtio_net_options"][::core::mem::align_of::<virtio_net_options>() - 8usize];
-    ["Offset of field: virtio_net_options::size"][::core::mem::offset_of!(virtio_net_options, size) - 0usize];
-    ["Offset of field: virtio_net_options::flags"][::core::mem::offset_of!(virtio_net_options, flags) - 4usize];
-    ["Offset of field: virtio_net_options::feature_mask"]
-        [::core::mem::offset_of!(virtio_net_options, feature_mask) - 8usize];
-    ["Offset of field: virtio_net_options::tx_slots"]
-        [::core::mem::offset_of!(virtio_net_options, tx_slots) - 16usize];
-    ["Offset of field: virtio_net_options::rx_slots"]
-        [::core::mem::offset_of!(virtio_net_options, rx_slots) - 20usize];
-    ["Offset of field: virtio_net_options::tx_buffer_bytes"]
-        [::core::mem::offset_of!(virtio_net_options, tx_buffer_bytes) - 24usize];
-    ["Offset of field: virtio_net_options::rx_buffer_bytes"]
-        [::core::mem::offset_of!(virtio_net_options, rx_buffer_bytes) - 28usize];
-    ["Offset of field: virtio_net_options::rx_headroom"]
-        [::core::mem::offset_of!(virtio_net_options, rx_headroom) - 32usize];
-    ["Offset of field: virtio_net_options::log_level"]
-        [::core::mem::offset_of!(virtio_net_options, log_level) - 36usize];
-    ["Offset of field: virtio_net_options::reset_timeout_us"]
-        [::core::mem::offset_of!(virtio_net_options, reset_timeout_us) - 40usize];
-    ["Offset of field: virtio_net_options::fallback_mac"]
-        [::core::mem::offset_of!(virtio_net_options, fallback_mac) - 44usize];
-    ["Offset of field: virtio_net_options::reserved"]
-        [::core::mem::offset_of!(virtio_net_options, reserved) - 50usize];
+    [
+        "Size of virtio_net_options",
+    ][::core::mem::size_of::<virtio_net_options>() - 56usize];
+    [
+        "Alignment of virtio_net_options",
+    ][::core::mem::align_of::<virtio_net_options>() - 8usize];
+    [
+        "Offset of field: virtio_net_options::size",
+    ][::core::mem::offset_of!(virtio_net_options, size) - 0usize];
+    [
+        "Offset of field: virtio_net_options::flags",
+    ][::core::mem::offset_of!(virtio_net_options, flags) - 4usize];
+    [
+        "Offset of field: virtio_net_options::feature_mask",
+    ][::core::mem::offset_of!(virtio_net_options, feature_mask) - 8usize];
+    [
+        "Offset of field: virtio_net_options::tx_slots",
+    ][::core::mem::offset_of!(virtio_net_options, tx_slots) - 16usize];
+    [
+        "Offset of field: virtio_net_options::rx_slots",
+    ][::core::mem::offset_of!(virtio_net_options, rx_slots) - 20usize];
+    [
+        "Offset of field: virtio_net_options::tx_buffer_bytes",
+    ][::core::mem::offset_of!(virtio_net_options, tx_buffer_bytes) - 24usize];
+    [
+        "Offset of field: virtio_net_options::rx_buffer_bytes",
+    ][::core::mem::offset_of!(virtio_net_options, rx_buffer_bytes) - 28usize];
+    [
+        "Offset of field: virtio_net_options::rx_headroom",
+    ][::core::mem::offset_of!(virtio_net_options, rx_headroom) - 32usize];
+    [
+        "Offset of field: virtio_net_options::log_level",
+    ][::core::mem::offset_of!(virtio_net_options, log_level) - 36usize];
+    [
+        "Offset of field: virtio_net_options::reset_timeout_us",
+    ][::core::mem::offset_of!(virtio_net_options, reset_timeout_us) - 40usize];
+    [
+        "Offset of field: virtio_net_options::fallback_mac",
+    ][::core::mem::offset_of!(virtio_net_options, fallback_mac) - 44usize];
+    [
+        "Offset of field: virtio_net_options::reserved",
+    ][::core::mem::offset_of!(virtio_net_options, reserved) - 50usize];
 };
 pub const VIRTIO_NET_PACKET_LOST: _bindgen_ty_4 = 1;
 pub const VIRTIO_NET_PACKET_EXTERNAL: _bindgen_ty_4 = 2;
@@ -152,34 +170,60 @@ pub struct virtio_net_packet {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of virtio_net_packet"][::core::mem::size_of::<virtio_net_packet>() - 64usize];
-    ["Alignment of virtio_net_packet"][::core::mem::align_of::<virtio_net_packet>() - 8usize];
-    ["Offset of field: virtio_net_packet::cookie"][::core::mem::offset_of!(virtio_net_packet, cookie) - 0usize];
-    ["Offset of field: virtio_net_packet::data"][::core::mem::offset_of!(virtio_net_packet, data) - 8usize];
-    ["Offset of field: virtio_net_packet::device_address"]
-        [::core::mem::offset_of!(virtio_net_packet, device_address) - 16usize];
-    ["Offset of field: virtio_net_packet::length"][::core::mem::offset_of!(virtio_net_packet, length) - 24usize];
-    ["Offset of field: virtio_net_packet::flags"][::core::mem::offset_of!(virtio_net_packet, flags) - 28usize];
-    ["Offset of field: virtio_net_packet::slot"][::core::mem::offset_of!(virtio_net_packet, slot) - 32usize];
-    ["Offset of field: virtio_net_packet::csum_start"]
-        [::core::mem::offset_of!(virtio_net_packet, csum_start) - 34usize];
-    ["Offset of field: virtio_net_packet::csum_offset"]
-        [::core::mem::offset_of!(virtio_net_packet, csum_offset) - 36usize];
-    ["Offset of field: virtio_net_packet::gso_size"]
-        [::core::mem::offset_of!(virtio_net_packet, gso_size) - 38usize];
-    ["Offset of field: virtio_net_packet::header_length"]
-        [::core::mem::offset_of!(virtio_net_packet, header_length) - 40usize];
-    ["Offset of field: virtio_net_packet::gso_type"]
-        [::core::mem::offset_of!(virtio_net_packet, gso_type) - 42usize];
-    ["Offset of field: virtio_net_packet::hash_type"]
-        [::core::mem::offset_of!(virtio_net_packet, hash_type) - 43usize];
-    ["Offset of field: virtio_net_packet::segments"]
-        [::core::mem::offset_of!(virtio_net_packet, segments) - 44usize];
-    ["Offset of field: virtio_net_packet::vlan"][::core::mem::offset_of!(virtio_net_packet, vlan) - 46usize];
-    ["Offset of field: virtio_net_packet::hash"][::core::mem::offset_of!(virtio_net_packet, hash) - 48usize];
-    ["Offset of field: virtio_net_packet::reserved"]
-        [::core::mem::offset_of!(virtio_net_packet, reserved) - 52usize];
-    ["Offset of field: virtio_net_packet::timestamp_ns"]
-        [::core::mem::offset_of!(virtio_net_packet, timestamp_ns) - 56usize];
+    [
+        "Alignment of virtio_net_packet",
+    ][::core::mem::align_of::<virtio_net_packet>() - 8usize];
+    [
+        "Offset of field: virtio_net_packet::cookie",
+    ][::core::mem::offset_of!(virtio_net_packet, cookie) - 0usize];
+    [
+        "Offset of field: virtio_net_packet::data",
+    ][::core::mem::offset_of!(virtio_net_packet, data) - 8usize];
+    [
+        "Offset of field: virtio_net_packet::device_address",
+    ][::core::mem::offset_of!(virtio_net_packet, device_address) - 16usize];
+    [
+        "Offset of field: virtio_net_packet::length",
+    ][::core::mem::offset_of!(virtio_net_packet, length) - 24usize];
+    [
+        "Offset of field: virtio_net_packet::flags",
+    ][::core::mem::offset_of!(virtio_net_packet, flags) - 28usize];
+    [
+        "Offset of field: virtio_net_packet::slot",
+    ][::core::mem::offset_of!(virtio_net_packet, slot) - 32usize];
+    [
+        "Offset of field: virtio_net_packet::csum_start",
+    ][::core::mem::offset_of!(virtio_net_packet, csum_start) - 34usize];
+    [
+        "Offset of field: virtio_net_packet::csum_offset",
+    ][::core::mem::offset_of!(virtio_net_packet, csum_offset) - 36usize];
+    [
+        "Offset of field: virtio_net_packet::gso_size",
+    ][::core::mem::offset_of!(virtio_net_packet, gso_size) - 38usize];
+    [
+        "Offset of field: virtio_net_packet::header_length",
+    ][::core::mem::offset_of!(virtio_net_packet, header_length) - 40usize];
+    [
+        "Offset of field: virtio_net_packet::gso_type",
+    ][::core::mem::offset_of!(virtio_net_packet, gso_type) - 42usize];
+    [
+        "Offset of field: virtio_net_packet::hash_type",
+    ][::core::mem::offset_of!(virtio_net_packet, hash_type) - 43usize];
+    [
+        "Offset of field: virtio_net_packet::segments",
+    ][::core::mem::offset_of!(virtio_net_packet, segments) - 44usize];
+    [
+        "Offset of field: virtio_net_packet::vlan",
+    ][::core::mem::offset_of!(virtio_net_packet, vlan) - 46usize];
+    [
+        "Offset of field: virtio_net_packet::hash",
+    ][::core::mem::offset_of!(virtio_net_packet, hash) - 48usize];
+    [
+        "Offset of field: virtio_net_packet::reserved",
+    ][::core::mem::offset_of!(virtio_net_packet, reserved) - 52usize];
+    [
+        "Offset of field: virtio_net_packet::timestamp_ns",
+    ][::core::mem::offset_of!(virtio_net_packet, timestamp_ns) - 56usize];
 };
 impl Default for virtio_net_packet {
     fn default() -> Self {
@@ -219,29 +263,57 @@ pub struct virtio_net_info {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of virtio_net_info"][::core::mem::size_of::<virtio_net_info>() - 72usize];
-    ["Alignment of virtio_net_info"][::core::mem::align_of::<virtio_net_info>() - 8usize];
-    ["Offset of field: virtio_net_info::size"][::core::mem::offset_of!(virtio_net_info, size) - 0usize];
-    ["Offset of field: virtio_net_info::state"][::core::mem::offset_of!(virtio_net_info, state) - 4usize];
-    ["Offset of field: virtio_net_info::device_features"]
-        [::core::mem::offset_of!(virtio_net_info, device_features) - 8usize];
-    ["Offset of field: virtio_net_info::features"][::core::mem::offset_of!(virtio_net_info, features) - 16usize];
-    ["Offset of field: virtio_net_info::legacy"][::core::mem::offset_of!(virtio_net_info, legacy) - 24usize];
-    ["Offset of field: virtio_net_info::link_up"][::core::mem::offset_of!(virtio_net_info, link_up) - 28usize];
-    ["Offset of field: virtio_net_info::mtu"][::core::mem::offset_of!(virtio_net_info, mtu) - 32usize];
-    ["Offset of field: virtio_net_info::max_frame_length"]
-        [::core::mem::offset_of!(virtio_net_info, max_frame_length) - 36usize];
-    ["Offset of field: virtio_net_info::tx_slots"][::core::mem::offset_of!(virtio_net_info, tx_slots) - 40usize];
-    ["Offset of field: virtio_net_info::rx_slots"][::core::mem::offset_of!(virtio_net_info, rx_slots) - 44usize];
-    ["Offset of field: virtio_net_info::tx_buffer_bytes"]
-        [::core::mem::offset_of!(virtio_net_info, tx_buffer_bytes) - 48usize];
-    ["Offset of field: virtio_net_info::rx_buffer_bytes"]
-        [::core::mem::offset_of!(virtio_net_info, rx_buffer_bytes) - 52usize];
-    ["Offset of field: virtio_net_info::header_length"]
-        [::core::mem::offset_of!(virtio_net_info, header_length) - 56usize];
-    ["Offset of field: virtio_net_info::mac"][::core::mem::offset_of!(virtio_net_info, mac) - 60usize];
-    ["Offset of field: virtio_net_info::mac_source"]
-        [::core::mem::offset_of!(virtio_net_info, mac_source) - 66usize];
-    ["Offset of field: virtio_net_info::reserved"][::core::mem::offset_of!(virtio_net_info, reserved) - 67usize];
+    [
+        "Alignment of virtio_net_info",
+    ][::core::mem::align_of::<virtio_net_info>() - 8usize];
+    [
+        "Offset of field: virtio_net_info::size",
+    ][::core::mem::offset_of!(virtio_net_info, size) - 0usize];
+    [
+        "Offset of field: virtio_net_info::state",
+    ][::core::mem::offset_of!(virtio_net_info, state) - 4usize];
+    [
+        "Offset of field: virtio_net_info::device_features",
+    ][::core::mem::offset_of!(virtio_net_info, device_features) - 8usize];
+    [
+        "Offset of field: virtio_net_info::features",
+    ][::core::mem::offset_of!(virtio_net_info, features) - 16usize];
+    [
+        "Offset of field: virtio_net_info::legacy",
+    ][::core::mem::offset_of!(virtio_net_info, legacy) - 24usize];
+    [
+        "Offset of field: virtio_net_info::link_up",
+    ][::core::mem::offset_of!(virtio_net_info, link_up) - 28usize];
+    [
+        "Offset of field: virtio_net_info::mtu",
+    ][::core::mem::offset_of!(virtio_net_info, mtu) - 32usize];
+    [
+        "Offset of field: virtio_net_info::max_frame_length",
+    ][::core::mem::offset_of!(virtio_net_info, max_frame_length) - 36usize];
+    [
+        "Offset of field: virtio_net_info::tx_slots",
+    ][::core::mem::offset_of!(virtio_net_info, tx_slots) - 40usize];
+    [
+        "Offset of field: virtio_net_info::rx_slots",
+    ][::core::mem::offset_of!(virtio_net_info, rx_slots) - 44usize];
+    [
+        "Offset of field: virtio_net_info::tx_buffer_bytes",
+    ][::core::mem::offset_of!(virtio_net_info, tx_buffer_bytes) - 48usize];
+    [
+        "Offset of field: virtio_net_info::rx_buffer_bytes",
+    ][::core::mem::offset_of!(virtio_net_info, rx_buffer_bytes) - 52usize];
+    [
+        "Offset of field: virtio_net_info::header_length",
+    ][::core::mem::offset_of!(virtio_net_info, header_length) - 56usize];
+    [
+        "Offset of field: virtio_net_info::mac",
+    ][::core::mem::offset_of!(virtio_net_info, mac) - 60usize];
+    [
+        "Offset of field: virtio_net_info::mac_source",
+    ][::core::mem::offset_of!(virtio_net_info, mac_source) - 66usize];
+    [
+        "Offset of field: virtio_net_info::reserved",
+    ][::core::mem::offset_of!(virtio_net_info, reserved) - 67usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]
@@ -271,51 +343,78 @@ pub struct virtio_net_statistics {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of virtio_net_statistics"][::core::mem::size_of::<virtio_net_statistics>() - 168usize];
-    ["Alignment of virtio_net_statistics"][::core::mem::align_of::<virtio_net_statistics>() - 8usize];
-    ["Offset of field: virtio_net_statistics::size"][::core::mem::offset_of!(virtio_net_statistics, size) - 0usize];
-    ["Offset of field: virtio_net_statistics::reserved"]
-        [::core::mem::offset_of!(virtio_net_statistics, reserved) - 4usize];
-    ["Offset of field: virtio_net_statistics::tx_frames"]
-        [::core::mem::offset_of!(virtio_net_statistics, tx_frames) - 8usize];
-    ["Offset of field: virtio_net_statistics::tx_bytes"]
-        [::core::mem::offset_of!(virtio_net_statistics, tx_bytes) - 16usize];
-    ["Offset of field: virtio_net_statistics::tx_completed"]
-        [::core::mem::offset_of!(virtio_net_statistics, tx_completed) - 24usize];
-    ["Offset of field: virtio_net_statistics::tx_kicks"]
-        [::core::mem::offset_of!(virtio_net_statistics, tx_kicks) - 32usize];
-    ["Offset of field: virtio_net_statistics::tx_rekicks"]
-        [::core::mem::offset_of!(virtio_net_statistics, tx_rekicks) - 40usize];
-    ["Offset of field: virtio_net_statistics::tx_full"]
-        [::core::mem::offset_of!(virtio_net_statistics, tx_full) - 48usize];
-    ["Offset of field: virtio_net_statistics::tx_lost"]
-        [::core::mem::offset_of!(virtio_net_statistics, tx_lost) - 56usize];
-    ["Offset of field: virtio_net_statistics::rx_frames"]
-        [::core::mem::offset_of!(virtio_net_statistics, rx_frames) - 64usize];
-    ["Offset of field: virtio_net_statistics::rx_bytes"]
-        [::core::mem::offset_of!(virtio_net_statistics, rx_bytes) - 72usize];
-    ["Offset of field: virtio_net_statistics::rx_kicks"]
-        [::core::mem::offset_of!(virtio_net_statistics, rx_kicks) - 80usize];
-    ["Offset of field: virtio_net_statistics::rx_rekicks"]
-        [::core::mem::offset_of!(virtio_net_statistics, rx_rekicks) - 88usize];
-    ["Offset of field: virtio_net_statistics::rx_dropped_short"]
-        [::core::mem::offset_of!(virtio_net_statistics, rx_dropped_short) - 96usize];
-    ["Offset of field: virtio_net_statistics::rx_dropped_long"]
-        [::core::mem::offset_of!(virtio_net_statistics, rx_dropped_long) - 104usize];
-    ["Offset of field: virtio_net_statistics::rx_dropped_header"]
-        [::core::mem::offset_of!(virtio_net_statistics, rx_dropped_header) - 112usize];
-    ["Offset of field: virtio_net_statistics::rx_lost"]
-        [::core::mem::offset_of!(virtio_net_statistics, rx_lost) - 120usize];
-    ["Offset of field: virtio_net_statistics::queues_broken"]
-        [::core::mem::offset_of!(virtio_net_statistics, queues_broken) - 128usize];
-    ["Offset of field: virtio_net_statistics::device_needs_reset"]
-        [::core::mem::offset_of!(virtio_net_statistics, device_needs_reset) - 136usize];
-    ["Offset of field: virtio_net_statistics::resets"]
-        [::core::mem::offset_of!(virtio_net_statistics, resets) - 144usize];
-    ["Offset of field: virtio_net_statistics::interrupts"]
-        [::core::mem::offset_of!(virtio_net_statistics, interrupts) - 152usize];
-    ["Offset of field: virtio_net_statistics::quarantined_bytes"]
-        [::core::mem::offset_of!(virtio_net_statistics, quarantined_bytes) - 160usize];
+    [
+        "Size of virtio_net_statistics",
+    ][::core::mem::size_of::<virtio_net_statistics>() - 168usize];
+    [
+        "Alignment of virtio_net_statistics",
+    ][::core::mem::align_of::<virtio_net_statistics>() - 8usize];
+    [
+        "Offset of field: virtio_net_statistics::size",
+    ][::core::mem::offset_of!(virtio_net_statistics, size) - 0usize];
+    [
+        "Offset of field: virtio_net_statistics::reserved",
+    ][::core::mem::offset_of!(virtio_net_statistics, reserved) - 4usize];
+    [
+        "Offset of field: virtio_net_statistics::tx_frames",
+    ][::core::mem::offset_of!(virtio_net_statistics, tx_frames) - 8usize];
+    [
+        "Offset of field: virtio_net_statistics::tx_bytes",
+    ][::core::mem::offset_of!(virtio_net_statistics, tx_bytes) - 16usize];
+    [
+        "Offset of field: virtio_net_statistics::tx_completed",
+    ][::core::mem::offset_of!(virtio_net_statistics, tx_completed) - 24usize];
+    [
+        "Offset of field: virtio_net_statistics::tx_kicks",
+    ][::core::mem::offset_of!(virtio_net_statistics, tx_kicks) - 32usize];
+    [
+        "Offset of field: virtio_net_statistics::tx_rekicks",
+    ][::core::mem::offset_of!(virtio_net_statistics, tx_rekicks) - 40usize];
+    [
+        "Offset of field: virtio_net_statistics::tx_full",
+    ][::core::mem::offset_of!(virtio_net_statistics, tx_full) - 48usize];
+    [
+        "Offset of field: virtio_net_statistics::tx_lost",
+    ][::core::mem::offset_of!(virtio_net_statistics, tx_lost) - 56usize];
+    [
+        "Offset of field: virtio_net_statistics::rx_frames",
+    ][::core::mem::offset_of!(virtio_net_statistics, rx_frames) - 64usize];
+    [
+        "Offset of field: virtio_net_statistics::rx_bytes",
+    ][::core::mem::offset_of!(virtio_net_statistics, rx_bytes) - 72usize];
+    [
+        "Offset of field: virtio_net_statistics::rx_kicks",
+    ][::core::mem::offset_of!(virtio_net_statistics, rx_kicks) - 80usize];
+    [
+        "Offset of field: virtio_net_statistics::rx_rekicks",
+    ][::core::mem::offset_of!(virtio_net_statistics, rx_rekicks) - 88usize];
+    [
+        "Offset of field: virtio_net_statistics::rx_dropped_short",
+    ][::core::mem::offset_of!(virtio_net_statistics, rx_dropped_short) - 96usize];
+    [
+        "Offset of field: virtio_net_statistics::rx_dropped_long",
+    ][::core::mem::offset_of!(virtio_net_statistics, rx_dropped_long) - 104usize];
+    [
+        "Offset of field: virtio_net_statistics::rx_dropped_header",
+    ][::core::mem::offset_of!(virtio_net_statistics, rx_dropped_header) - 112usize];
+    [
+        "Offset of field: virtio_net_statistics::rx_lost",
+    ][::core::mem::offset_of!(virtio_net_statistics, rx_lost) - 120usize];
+    [
+        "Offset of field: virtio_net_statistics::queues_broken",
+    ][::core::mem::offset_of!(virtio_net_statistics, queues_broken) - 128usize];
+    [
+        "Offset of field: virtio_net_statistics::device_needs_reset",
+    ][::core::mem::offset_of!(virtio_net_statistics, device_needs_reset) - 136usize];
+    [
+        "Offset of field: virtio_net_statistics::resets",
+    ][::core::mem::offset_of!(virtio_net_statistics, resets) - 144usize];
+    [
+        "Offset of field: virtio_net_statistics::interrupts",
+    ][::core::mem::offset_of!(virtio_net_statistics, interrupts) - 152usize];
+    [
+        "Offset of field: virtio_net_statistics::quarantined_bytes",
+    ][::core::mem::offset_of!(virtio_net_statistics, quarantined_bytes) - 160usize];
 };
 pub const VIRTIO_NET_FIELD_NONE: _bindgen_ty_6 = 0;
 pub const VIRTIO_NET_FIELD_MAGIC: _bindgen_ty_6 = 1;
@@ -345,20 +444,30 @@ pub struct virtio_net_error_detail {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of virtio_net_error_detail"][::core::mem::size_of::<virtio_net_error_detail>() - 32usize];
-    ["Alignment of virtio_net_error_detail"][::core::mem::align_of::<virtio_net_error_detail>() - 8usize];
-    ["Offset of field: virtio_net_error_detail::size"]
-        [::core::mem::offset_of!(virtio_net_error_detail, size) - 0usize];
-    ["Offset of field: virtio_net_error_detail::code"]
-        [::core::mem::offset_of!(virtio_net_error_detail, code) - 4usize];
-    ["Offset of field: virtio_net_error_detail::field"]
-        [::core::mem::offset_of!(virtio_net_error_detail, field) - 8usize];
-    ["Offset of field: virtio_net_error_detail::queue"]
-        [::core::mem::offset_of!(virtio_net_error_detail, queue) - 12usize];
-    ["Offset of field: virtio_net_error_detail::found"]
-        [::core::mem::offset_of!(virtio_net_error_detail, found) - 16usize];
-    ["Offset of field: virtio_net_error_detail::wanted"]
-        [::core::mem::offset_of!(virtio_net_error_detail, wanted) - 24usize];
+    [
+        "Size of virtio_net_error_detail",
+    ][::core::mem::size_of::<virtio_net_error_detail>() - 32usize];
+    [
+        "Alignment of virtio_net_error_detail",
+    ][::core::mem::align_of::<virtio_net_error_detail>() - 8usize];
+    [
+        "Offset of field: virtio_net_error_detail::size",
+    ][::core::mem::offset_of!(virtio_net_error_detail, size) - 0usize];
+    [
+        "Offset of field: virtio_net_error_detail::code",
+    ][::core::mem::offset_of!(virtio_net_error_detail, code) - 4usize];
+    [
+        "Offset of field: virtio_net_error_detail::field",
+    ][::core::mem::offset_of!(virtio_net_error_detail, field) - 8usize];
+    [
+        "Offset of field: virtio_net_error_detail::queue",
+    ][::core::mem::offset_of!(virtio_net_error_detail, queue) - 12usize];
+    [
+        "Offset of field: virtio_net_error_detail::found",
+    ][::core::mem::offset_of!(virtio_net_error_detail, found) - 16usize];
+    [
+        "Offset of field: virtio_net_error_detail::wanted",
+    ][::core::mem::offset_of!(virtio_net_error_detail, wanted) - 24usize];
 };
 pub const VIRTIO_NET_NO_KICK: _bindgen_ty_7 = 1;
 pub type _bindgen_ty_7 = ::core::ffi::c_uint;
@@ -391,7 +500,10 @@ unsafe extern "C" {
         options: *const virtio_net_options,
     ) -> i32;
     pub fn virtio_net_mmio_probe(registers: *const ::core::ffi::c_void) -> i32;
-    pub fn virtio_net_set_context(net: *mut virtio_net, context: *mut ::core::ffi::c_void);
+    pub fn virtio_net_set_context(
+        net: *mut virtio_net,
+        context: *mut ::core::ffi::c_void,
+    );
     pub fn virtio_net_stop(net: *mut virtio_net) -> i32;
     pub fn virtio_net_start(net: *mut virtio_net) -> i32;
     pub fn virtio_net_recover(net: *mut virtio_net) -> i32;
@@ -399,8 +511,14 @@ unsafe extern "C" {
     pub fn virtio_net_abandon(net: *mut virtio_net) -> i32;
     pub fn virtio_net_close(net: *mut virtio_net) -> i32;
     pub fn virtio_net_info(net: *const virtio_net, info: *mut virtio_net_info) -> i32;
-    pub fn virtio_net_statistics(net: *const virtio_net, statistics: *mut virtio_net_statistics) -> i32;
-    pub fn virtio_net_last_error(net: *const virtio_net, detail: *mut virtio_net_error_detail) -> i32;
+    pub fn virtio_net_statistics(
+        net: *const virtio_net,
+        statistics: *mut virtio_net_statistics,
+    ) -> i32;
+    pub fn virtio_net_last_error(
+        net: *const virtio_net,
+        detail: *mut virtio_net_error_detail,
+    ) -> i32;
     pub fn virtio_net_mac(net: *const virtio_net, mac: *mut u8) -> i32;
     pub fn virtio_net_link(net: *mut virtio_net) -> i32;
     pub fn virtio_net_send(
@@ -483,7 +601,11 @@ unsafe extern "C" {
         packets: *const virtio_net_packet,
         count: u32,
     ) -> i32;
-    pub fn virtio_net_rx_frame(net: *const virtio_net, queue_pair: u32, slot: u32) -> *mut u8;
+    pub fn virtio_net_rx_frame(
+        net: *const virtio_net,
+        queue_pair: u32,
+        slot: u32,
+    ) -> *mut u8;
     pub fn virtio_net_rx_post(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -500,7 +622,17 @@ unsafe extern "C" {
         count: u32,
     ) -> i32;
     pub fn virtio_net_rx_ready(net: *const virtio_net, queue_pair: u32) -> i32;
-    pub fn virtio_net_irq_enable(net: *mut virtio_net, queue_pair: u32, which: u32, flags: u32) -> i32;
-    pub fn virtio_net_irq_disable(net: *mut virtio_net, queue_pair: u32, which: u32, flags: u32) -> i32;
+    pub fn virtio_net_irq_enable(
+        net: *mut virtio_net,
+        queue_pair: u32,
+        which: u32,
+        flags: u32,
+    ) -> i32;
+    pub fn virtio_net_irq_disable(
+        net: *mut virtio_net,
+        queue_pair: u32,
+        which: u32,
+        flags: u32,
+    ) -> i32;
     pub fn virtio_net_irq_ack(net: *mut virtio_net, flags: u32) -> i32;
 }
