@@ -524,10 +524,24 @@ int32_t virtio_net_irq_ack(struct virtio_net *net, uint32_t flags);
 #endif
 
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_packet) == 64, "struct virtio_net_packet is frozen at 64 bytes");
-VIRTIO_NET_PROMISE(sizeof(struct virtio_net_options) == 56, "struct virtio_net_options has grown: adjust the first size");
-VIRTIO_NET_PROMISE(sizeof(struct virtio_net_info) == 72, "struct virtio_net_info has grown: adjust the first size");
-VIRTIO_NET_PROMISE(sizeof(struct virtio_net_statistics) == 168, "struct virtio_net_statistics has grown: adjust the first size");
-VIRTIO_NET_PROMISE(sizeof(struct virtio_net_error_detail) == 32, "struct virtio_net_error_detail is not 32 bytes");
+VIRTIO_NET_PROMISE(offsetof(struct virtio_net_packet, device_address) == 16, "virtio_net_packet.device_address");
+VIRTIO_NET_PROMISE(offsetof(struct virtio_net_packet, length) == 24, "virtio_net_packet.length");
+VIRTIO_NET_PROMISE(offsetof(struct virtio_net_packet, slot) == 32, "virtio_net_packet.slot");
+VIRTIO_NET_PROMISE(offsetof(struct virtio_net_packet, timestamp_ns) == 56, "virtio_net_packet.timestamp_ns");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_options) == 56, "struct virtio_net_options has grown: keep the first size");
+VIRTIO_NET_PROMISE(offsetof(struct virtio_net_options, fallback_mac) == 44, "virtio_net_options.fallback_mac");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_info) == 72, "struct virtio_net_info has grown: keep the first size");
+VIRTIO_NET_PROMISE(offsetof(struct virtio_net_info, mac) == 60, "virtio_net_info.mac");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_statistics) == 168, "struct virtio_net_statistics has grown: keep the first size");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_error_detail) == 32, "struct virtio_net_error_detail has grown: keep the first size");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_queue_memory) == 40, "struct virtio_net_queue_memory is not as in ffi/src/platform.rs");
+#if UINTPTR_MAX == 0xffffffffffffffff
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_dma) == 16, "struct virtio_net_dma is not as in ffi/src/platform.rs");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_platform) == 88, "struct virtio_net_platform is not as in ffi/src/platform.rs");
+VIRTIO_NET_PROMISE(offsetof(struct virtio_net_platform, log) == 80, "virtio_net_platform.log");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_transport) == 136, "struct virtio_net_transport is not as in ffi/src/platform.rs");
+VIRTIO_NET_PROMISE(offsetof(struct virtio_net_transport, config_read) == 120, "virtio_net_transport.config_read");
+#endif
 
 #undef VIRTIO_NET_PROMISE
 
@@ -539,6 +553,16 @@ VIRTIO_NET_PROMISE(sizeof(struct virtio_net_error_detail) == 32, "struct virtio_
 #else
 #define VIRTIO_NET_STORAGE(name, tx_slots, rx_slots) \
     _Alignas(VIRTIO_NET_STORAGE_ALIGNMENT) uint64_t name[VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots) / 8]
+#endif
+
+/* Initialisers for what begins with its size, with all else zero: `struct virtio_net_info info = VIRTIO_NET_INFO_INIT;`. In C++:
+ * `virtio_net_info info{}; info.size = sizeof info;`. The platform and transport tables are initialised with designators:
+ * `.size = sizeof(struct virtio_net_platform), .dma_alloc = …`. */
+#ifndef __cplusplus
+#define VIRTIO_NET_OPTIONS_INIT {.size = sizeof(struct virtio_net_options)}
+#define VIRTIO_NET_INFO_INIT {.size = sizeof(struct virtio_net_info)}
+#define VIRTIO_NET_STATISTICS_INIT {.size = sizeof(struct virtio_net_statistics)}
+#define VIRTIO_NET_ERROR_DETAIL_INIT {.size = sizeof(struct virtio_net_error_detail)}
 #endif
 
 #endif /* VIRTIO_NET_H */
