@@ -336,13 +336,14 @@ int32_t virtio_net_mmio_probe(const volatile void *registers);
 void virtio_net_set_context(struct virtio_net *net, void *context);
 
 /* Resets the device and waits for it (limit: reset_timeout_us). Frames in flight are lost and counted. External buffers come back
- * through virtio_net_tx_reap and virtio_net_rx_reap with VIRTIO_NET_PACKET_LOST. Slots that the caller holds become free: what it
- * reserved or peeked must not be used any more. Memory and settings are kept. Errors: STATE; RESET_TIMEOUT, after which no
- * external buffer comes back, because the device may still use it. Group: whole. */
+ * through virtio_net_tx_reap and virtio_net_rx_reap with VIRTIO_NET_PACKET_LOST. What the caller has reserved or peeked stays its own, to be
+ * committed, cancelled or released after virtio_net_start. Memory and settings are kept. Errors: STATE; RESET_TIMEOUT, after which
+ * no external buffer comes back, because the device may still use it. Group: whole. */
 int32_t virtio_net_stop(struct virtio_net *net);
 
 /* Sets a stopped device up again with the options of virtio_net_init. The features agreed on may differ where the device's
- * do; info tells. Errors: STATE where the driver is not stopped, and those of virtio_net_init. Group: whole. */
+ * do; info tells. Errors: STATE where the driver is not stopped, or where the device's queues have another size than before while the caller
+ * holds slots; and those of virtio_net_init. Group: whole. */
 int32_t virtio_net_start(struct virtio_net *net);
 
 /* virtio_net_stop where needed, then virtio_net_start: the way out of VIRTIO_NET_ERROR_NEEDS_RESET. No frame is delivered
@@ -354,11 +355,12 @@ int32_t virtio_net_recover(struct virtio_net *net);
 int32_t virtio_net_check(struct virtio_net *net);
 
 /* The device was unplugged: touches no register, gives memory back, and makes every other call return STATE. Only for a device that
- * can no longer write memory. External buffers come back as after virtio_net_stop. Errors: STATE. Group: whole. */
+ * can no longer write memory. External buffers come back as after virtio_net_stop; what was reserved or peeked of a pool is gone with it.
+ * Errors: STATE. Group: whole. */
 int32_t virtio_net_abandon(struct virtio_net *net);
 
 /* Ends the driver: resets the device, waits for that (limit: reset_timeout_us), and gives all memory back through dma_free. External buffers
- * that are in flight are forgotten: stop and reap first to have them back. VIRTIO_NET_ERROR_RESET_TIMEOUT: the device may still
+ * that are in flight are forgotten: stop and reap first to have them back. What was reserved or peeked is gone with the pool. VIRTIO_NET_ERROR_RESET_TIMEOUT: the device may still
  * write the driver's memory, so none of it is given back (statistics.quarantined_bytes), and the transport should not be used
  * for anything else. Afterwards the storage may be freed in either case. Errors: STATE. Group: whole. */
 int32_t virtio_net_close(struct virtio_net *net);

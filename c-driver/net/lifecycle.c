@@ -294,12 +294,12 @@ static int32_t plan_queue(struct virtio_net *net, uint32_t queue, uint32_t wante
     return VIRTIO_NET_SUCCESS;
 }
 
-/* Another number of slots than before moves every slot, which external buffers that nobody has reaped cannot follow. */
+/* Another number of slots than before moves every slot, which those that the caller holds cannot follow. */
 static int32_t resize(struct virtio_net *net, struct virtio_ring *ring, uint32_t slots)
 {
     if (slots == ring_size(ring))
         return VIRTIO_NET_SUCCESS;
-    if (ring->externals != 0)
+    if (!ring_is_untouched(ring))
         return vn_device_fail(&net->device, VIRTIO_NET_ERROR_STATE, VIRTIO_NET_FIELD_QUEUE_SIZE, ring->index, slots,
                               ring_size(ring));
     vn_ring_free_all(ring, slots);

@@ -333,25 +333,29 @@ static void restore_pool_buffer(struct virtio_ring *ring, const struct virtio_sl
         vn_ring_place_buffer(ring, number, slot->device_address, 0);
 }
 
+static void hand_out(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t number, struct virtio_net_packet *packet)
+{
+    struct virtio_slot *slot = &slots[number];
+    packet->cookie = slot->cookie;
+    packet->slot = number;
+    packet->flags = VIRTIO_NET_PACKET_EXTERNAL;
+    if ((slot->length & VIRTIO_SLOT_LOST) != 0)
+        packet->flags |= VIRTIO_NET_PACKET_LOST;
+    slot->length &= ~(VIRTIO_SLOT_EXTERNAL | VIRTIO_SLOT_LOST);
+    restore_pool_buffer(ring, slot, number);
+    ring->externals--;
+    ring_release(ring, slots, number);
+}
+
 int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_packet *packets, uint32_t count)
 {
     struct virtio_slot *slots = ring_slots(ring);
     uint32_t done = 0;
-    while (done < count && ring->done != ring->used_index) {
-        uint16_t number = slots[ring->done & ring->slot_mask].order;
-        struct virtio_slot *slot = &slots[number];
-        if (lost_only && (slot->length & VIRTIO_SLOT_LOST) == 0)
-            break;
-        packets[done].cookie = slot->cookie;
-        packets[done].slot = number;
-        packets[done].flags = VIRTIO_NET_PACKET_EXTERNAL;
-        if ((slot->length & VIRTIO_SLOT_LOST) != 0)
-            packets[done].flags |= VIRTIO_NET_PACKET_LOST;
-        slot->length &= ~(VIRTIO_SLOT_EXTERNAL | VIRTIO_SLOT_LOST);
-        restore_pool_buffer(ring, slot, number);
-        ring->externals--;
-        ring->done++;
-        done++;
+    /* What is handed out changes places with what lies at `done`, which was looked at already. */
+    for (uint16_t counter = ring->done; done < count && counter != ring->used_index; counter++) {
+        uint16_t number = slots[counter & ring->slot_mask].order;
+        if (!lost_only || (slots[number].length & VIRTIO_SLOT_LOST) != 0)
+            hand_out(ring, slots, number, &packets[done++]);
     }
     return (int32_t)done;
 }

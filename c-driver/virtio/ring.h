@@ -121,6 +121,12 @@ VIRTIO_INLINE uint16_t ring_in_flight(const struct virtio_ring *ring)
     return (uint16_t)(ring->avail_index - ring->used_index);
 }
 
+/* Whether every slot is free or the device's. */
+VIRTIO_INLINE bool ring_is_untouched(const struct virtio_ring *ring)
+{
+    return ring->done == ring->used_index && ring->prepared == ring->avail_index;
+}
+
 VIRTIO_INLINE uint32_t ring_free(const struct virtio_ring *ring)
 {
     return ring_size(ring) - (uint16_t)(ring->prepared - ring->done);
@@ -298,8 +304,8 @@ VIRTIO_INLINE uint16_t ring_prepare(struct virtio_ring *ring, struct virtio_slot
 uint32_t vn_ring_bytes(uint32_t entries, uint32_t slots, enum virtio_layout layout, bool legacy) VIRTIO_HIDDEN;
 /* Makes every one of so many slots free, in order. */
 void vn_ring_free_all(struct virtio_ring *ring, uint32_t slots) VIRTIO_HIDDEN;
-/* After a reset: every slot is free again, but those of external buffers that the caller has not been told of. They are done,
- * and lost where the device had them. */
+/* After a reset: what the caller holds or has reserved stays so, external buffers that the device had are held and lost, and all else is
+ * free. */
 void vn_ring_forget(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* Lays an idle ring out in its memory, which is cleared. */
 void vn_ring_lay_out(struct virtio_ring *ring, uint32_t entries, enum virtio_layout layout, bool legacy) VIRTIO_HIDDEN;

@@ -58,10 +58,12 @@ static void link_indirect(struct virtio_ring *ring, uint32_t offset)
     }
 }
 
-static void start_at(struct virtio_ring *ring, uint16_t done)
+/* An idle ring: `held` slots before index 0, `reserved` ones from there on. */
+static void start_at(struct virtio_ring *ring, uint16_t held, uint16_t reserved)
 {
-    ring->done = done;
-    ring->used_index = ring->avail_index = ring->prepared = 0;
+    ring->done = (uint16_t)-held;
+    ring->prepared = reserved;
+    ring->used_index = ring->avail_index = 0;
     ring->published = ring->decided = ring->notified = 0;
     ring->stalled = 0;
 }
@@ -70,41 +72,44 @@ void vn_ring_free_all(struct virtio_ring *ring, uint32_t slots)
 {
     ring->slot_mask = (uint16_t)(slots - 1);
     ring->externals = 0;
-    start_at(ring, 0);
+    start_at(ring, 0, 0);
     for (uint32_t slot = 0; slot < slots; slot++)
         ring_slots(ring)[slot].order = ring_slots(ring)[slot].position = (uint16_t)slot;
 }
 
-/* Marks what becomes of an external buffer, by where its slot is. A received buffer that is held was given to the caller already. */
-static bool keep_external(const struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
+enum region { REGION_HELD, REGION_RESERVED, REGION_FREE, REGIONS };
+
+/* Where a slot belongs once the device has nothing. What the caller holds or has reserved stays the caller's. */
+static enum region region_after_reset(const struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
 {
-    bool held = ring_slot_in(ring, slots, slot, ring->done, (uint16_t)(ring->used_index - ring->done));
-    bool in_flight = !held && ring_slot_in(ring, slots, slot, ring->used_index, ring_in_flight(ring));
-    if ((slots[slot].length & VIRTIO_SLOT_EXTERNAL) == 0)
-        return false;
-    if (in_flight)
-        slots[slot].length |= VIRTIO_SLOT_LOST;
-    else if (!held || (ring->device_writes && (slots[slot].length & VIRTIO_SLOT_LOST) == 0))
-        slots[slot].length &= ~VIRTIO_SLOT_EXTERNAL;
-    return (slots[slot].length & VIRTIO_SLOT_EXTERNAL) != 0;
+    if (ring_slot_in(ring, slots, slot, ring->done, (uint16_t)(ring->used_index - ring->done)))
+        return REGION_HELD;
+    if (ring_slot_in(ring, slots, slot, ring->avail_index, (uint16_t)(ring->prepared - ring->avail_index)))
+        return REGION_RESERVED;
+    bool in_flight = ring_slot_in(ring, slots, slot, ring->used_index, ring_in_flight(ring));
+    if (!in_flight || (slots[slot].length & VIRTIO_SLOT_EXTERNAL) == 0)
+        return REGION_FREE;
+    slots[slot].length |= VIRTIO_SLOT_LOST;
+    return REGION_HELD;
 }
 
 void vn_ring_forget(struct virtio_ring *ring)
 {
     struct virtio_slot *slots = ring_slots(ring);
     uint32_t size = ring_size(ring);
-    uint16_t kept = 0;
-    for (uint32_t slot = 0; slot < size; slot++)
-        kept = (uint16_t)(kept + keep_external(ring, slots, (uint16_t)slot));
-    ring->externals = kept;
-    start_at(ring, (uint16_t)-kept);
-    uint16_t next_kept = ring->done;
-    uint16_t next_free = 0;
+    uint16_t count[REGIONS] = {0};
+    /* The order is written anew in the second pass; until then it holds each slot's region. */
     for (uint32_t slot = 0; slot < size; slot++) {
-        uint16_t counter = (slots[slot].length & VIRTIO_SLOT_EXTERNAL) != 0 ? next_kept++ : next_free++;
-        slots[slot].position = counter & ring->slot_mask;
-        slots[slots[slot].position].order = (uint16_t)slot;
+        enum region region = region_after_reset(ring, slots, (uint16_t)slot);
+        slots[slot].order = (uint16_t)region;
+        count[region]++;
     }
+    start_at(ring, count[REGION_HELD], count[REGION_RESERVED]);
+    uint16_t next[REGIONS] = {ring->done, 0, ring->prepared};
+    for (uint32_t slot = 0; slot < size; slot++)
+        slots[slot].position = next[slots[slot].order]++ & ring->slot_mask;
+    for (uint32_t slot = 0; slot < size; slot++)
+        slots[slots[slot].position].order = (uint16_t)slot;
 }
 
 void vn_ring_lay_out(struct virtio_ring *ring, uint32_t entries, enum virtio_layout layout, bool legacy)
