@@ -9,12 +9,12 @@
 //!   given to another driver, or outlive this one.
 //! - A device whose queues are smaller than `QUEUE_SIZE` is used with fewer slots.
 
-use crate::Error as DriverError;
 use crate::buffer::{Pool, RxBuffer, TxBuffer};
-use crate::driver::{Info, NetDevice, Options};
+use crate::driver::{Info, Link, NetDevice, Options, Statistics};
 use crate::sys::*;
 use crate::virtio_drivers::transport::{InterruptStatus, Transport};
 use crate::virtio_drivers::{BufferDirection, Error, Hal, Result};
+use crate::{Error as DriverError, ErrorDetail};
 use alloc::boxed::Box;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
@@ -95,16 +95,40 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         })
     }
 
-    /// The driver under the drop-in, for what the original does not offer: link, statistics, recovery. Frames that [`Self::receive`] has looked
-    /// ahead at do not come from it any more.
-    pub fn driver(&mut self) -> &mut NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE> {
-        &mut self.net
-    }
-
     /// What was agreed with the device.
     #[must_use]
-    pub fn driver_info(&self) -> Info {
+    pub fn info(&self) -> Info {
         self.net.info()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.net.statistics()
+    }
+
+    /// What caused the last error that the device or the host is to blame for.
+    #[must_use]
+    pub fn last_error(&self) -> Option<ErrorDetail> {
+        self.net.last_error()
+    }
+
+    /// Asks the device for the state of the link.
+    ///
+    /// # Errors
+    /// `IoError` where the device does not answer.
+    pub fn link(&mut self) -> Result<Link> {
+        self.net.link().map_err(translate)
+    }
+
+    /// Resets the device and sets it up again: the way on after `IoError`. Frames in flight are lost and counted; buffers that were received stay
+    /// the caller's.
+    ///
+    /// # Errors
+    /// `IoError` where the device does not come up. It may be tried again.
+    pub fn recover(&mut self) -> Result {
+        self.net.recover().map_err(translate)?;
+        self.reap()
     }
 
     /// Acknowledges the interrupt and tells what it was about.

@@ -119,7 +119,7 @@ mod drop_in {
         }
 
         fn capabilities(&self) -> DeviceCapabilities {
-            let info = self.driver_info();
+            let info = self.info();
             capabilities(info.mtu, info.rx_buffer_bytes)
         }
     }

@@ -36,19 +36,19 @@ mod driver {
     use virtio_net_c::Link;
 
     pub fn link_up(device: &mut NetDevice) -> Option<bool> {
-        device.driver().link().ok().map(|link| link == Link::Up)
+        device.link().ok().map(|link| link == Link::Up)
     }
 
     pub fn show(device: &mut NetDevice) {
         let link = if link_up(device) == Some(false) { "down" } else { "up" };
-        let info = device.driver_info();
+        let info = device.info();
         let interface = if info.legacy { "legacy" } else { "modern" };
         let (tx, rx) = (info.tx_slots, info.rx_slots);
         crate::println!("VirtIO Net: {interface}, queues {tx}/{rx}, link {link}, mtu {}", info.mtu);
     }
 
     pub fn show_stats(device: &mut NetDevice) {
-        let stats = device.driver().statistics();
+        let stats = device.statistics();
         for (name, value) in [
             ("sent", stats.tx_frames),
             ("sent bytes", stats.tx_bytes),
