@@ -149,7 +149,7 @@ struct model_queue {
     struct model_descriptor *saved; /* what was there before the table was scribbled over */
     uint16_t *saved_avail;
     atomic_uint_fast64_t notifications;
-    uint64_t interrupts;
+    atomic_uint_fast64_t interrupts;
     uint64_t taken;
 };
 
@@ -208,7 +208,8 @@ struct model {
     uint32_t status;
 
     /* ---- the device's own */
-    bool resetting, threaded;
+    bool threaded; /* the device runs in a thread of its own: registers do no more than count */
+    bool resetting;
     uint32_t reset_left;
     uint32_t isr;
     uint32_t feature_readings;

@@ -261,7 +261,7 @@ void model_publish(struct model *model, uint32_t index)
     store16(queue->used + 2, queue->used_index, memory_order_release);
     atomic_thread_fence(memory_order_seq_cst);
     if (interrupt_due(model, queue)) {
-        queue->interrupts++;
+        atomic_fetch_add_explicit(&queue->interrupts, 1, memory_order_relaxed);
         if (!model->threaded)
             model->isr |= 1;
     }

@@ -95,6 +95,7 @@ void assert_last_error(const struct fixture *f, int32_t code, uint32_t field, ui
 
 /* A frame whose bytes follow from `seed`, and the check of one. */
 void frame_fill(uint8_t *frame, uint32_t length, uint64_t seed);
+bool frame_matches(const uint8_t *frame, uint32_t length, uint32_t wanted_length, uint64_t seed);
 void frame_assert(const uint8_t *frame, uint32_t length, uint32_t wanted_length, uint64_t seed);
 uint32_t frame_length(uint64_t seed);
 
