@@ -401,7 +401,7 @@ static int32_t bring_up(struct virtio_net *net)
     net->state = VIRTIO_NET_STATE_RUNNING;
     /* 3.1.1, step 8: no notification before this. */
     if (net->rx.ring.published != 0)
-        ring_notify(&net->rx.ring, &net->device.transport);
+        vn_ring_notify(&net->rx.ring, &net->device.transport);
     net->rx.ring.decided = net->rx.ring.published;
     vn_log(&net->device.transport, net->device.log_level, VIRTIO_NET_LOG_INFO, VIRTIO_NET_SUCCESS,
            "virtio-net is up; slots to transmit, to receive", ring_size(&net->tx.ring), ring_size(&net->rx.ring));

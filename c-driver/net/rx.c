@@ -126,14 +126,20 @@ VIRTIO_INLINE void settle(struct virtio_net *net, uint32_t flags, uint16_t befor
         vn_ring_arm(ring);
 }
 
-/* How many used elements there are. With interrupts on, the look that finds none is made after arming. */
-VIRTIO_INLINE int32_t look(struct virtio_net *net)
+/* With interrupts on, the look that finds nothing is made after arming. */
+static VIRTIO_COLD int32_t look_again(struct virtio_net *net, int32_t ready)
 {
     struct virtio_ring *ring = &net->rx.ring;
-    int32_t ready = ring_ready(ring);
-    if (VIRTIO_UNLIKELY(ready == 0 && ring->interrupts) && vn_ring_arm(ring))
+    if (ready == 0 && ring->interrupts && vn_ring_arm(ring))
         ready = ring_ready(ring);
-    return VIRTIO_LIKELY(ready >= 0) ? ready : vn_net_broken(net, ring);
+    return ready >= 0 ? ready : vn_net_broken(net, ring);
+}
+
+/* How many used elements there are. */
+VIRTIO_INLINE int32_t look(struct virtio_net *net)
+{
+    int32_t ready = ring_ready(&net->rx.ring);
+    return VIRTIO_LIKELY(ready > 0) ? ready : look_again(net, ready);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- copying */

@@ -200,24 +200,14 @@ VIRTIO_INLINE bool ring_wants_notification(struct virtio_ring *ring)
     return now != before && (shared_load16(&ring->used->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
 }
 
-VIRTIO_INLINE void ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport)
-{
-    counter_add(&ring->kicks, 1);
-    ring->notified = ring->published;
-    if (VIRTIO_LIKELY(ring->notify_register != NULL)) {
-        register_write32(ring->notify_register, ring->index);
-        return;
-    }
-    /* The host's transport knows nothing of what must come before. */
-    barrier_memory_before_io_write();
-    transport->operations->notify(transport->context, ring->index, 0);
-}
+/* Notifies the device of everything published. A trap to the hypervisor, so a call more does not count. */
+void vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport) VIRTIO_HIDDEN;
 
 VIRTIO_INLINE bool ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport)
 {
     if (VIRTIO_LIKELY(!ring_wants_notification(ring)))
         return false;
-    ring_notify(ring, transport);
+    vn_ring_notify(ring, transport);
     return true;
 }
 

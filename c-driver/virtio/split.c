@@ -165,6 +165,19 @@ void vn_ring_place_buffer(struct virtio_ring *ring, uint16_t slot, uint64_t fram
     first->next = indirect ? 1 : (uint16_t)(ring_size(ring) + slot);
 }
 
+void vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport)
+{
+    counter_add(&ring->kicks, 1);
+    ring->notified = ring->published;
+    if (ring->notify_register != NULL) {
+        register_write32(ring->notify_register, ring->index);
+        return;
+    }
+    /* The host's transport knows nothing of what must come before. */
+    barrier_memory_before_io_write();
+    transport->operations->notify(transport->context, ring->index, 0);
+}
+
 VIRTIO_COLD void vn_ring_fault(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted)
 {
     ring->usable = 0;
@@ -258,6 +271,6 @@ VIRTIO_COLD bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_tran
     ring->stalled = 0;
     ring->decided = ring->published;
     counter_add(&ring->rekicks, 1);
-    ring_notify(ring, transport);
+    vn_ring_notify(ring, transport);
     return true;
 }
