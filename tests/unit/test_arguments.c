@@ -460,7 +460,7 @@ static void status_texts(void **state)
             assert_string_not_equal(virtio_net_status_text(code), virtio_net_status_text(other));
         }
     }
-    assert_int_equal(known, 1 + 16 + 2 + 15);
+    assert_int_equal(known, 1 + 17 + 2 + 15);
     assert_string_equal(virtio_net_status_name(INT32_MIN), unknown);
     assert_string_equal(virtio_net_status_name(INT32_MAX), unknown);
 }

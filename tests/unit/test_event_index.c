@@ -191,6 +191,7 @@ static void flag_in_place_of_event(void **state)
         model_set_used_flags(f->model, MODEL_TX, no_notify);
         assert_int_equal(virtio_net_send_burst(f->net, 0, 0, f->packets, 8), 8);
         assert_int_equal(notifications(f, MODEL_TX) - notified, !no_notify);
+        assert_int_equal(virtio_net_tx_flush(f->net, 0, 0), 0);
         model_poll(f->model, MODEL_TX);
         assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
         notified = notifications(f, MODEL_RX);
@@ -237,6 +238,34 @@ static void lost_notification_is_repeated(void **state)
     take_down(f);
 }
 
+/* The device polled for a whole turn of the index and was told nothing: what was told before that counts no more. */
+static void lost_notification_after_a_whole_wrap(void **state)
+{
+    struct fixture *f = *state;
+    bring_up(f);
+    f->model->late_event = f->model->sink = true;
+    for (uint32_t short_of = 0; short_of < 12; short_of += 3) {
+        model_set_avail_event(f->model, MODEL_TX, model_avail_index(f->model, MODEL_TX));
+        send_one(f, FRAME_MIN, 0);
+        assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
+        uint64_t told = notifications(f, MODEL_TX);
+        for (uint32_t i = 0; i < 65536 - short_of; i++) {
+            model_set_avail_event(f->model, MODEL_TX, (uint16_t)(model_avail_index(f->model, MODEL_TX) + 0x4000));
+            send_one(f, FRAME_MIN, 0);
+            model_poll(f->model, MODEL_TX);
+            assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
+        }
+        assert_int_equal(notifications(f, MODEL_TX), told);
+        for (uint32_t i = 0; i < 14; i++)
+            send_one(f, FRAME_MIN, 0);
+        for (int look = 0; look < 4; look++)
+            assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
+        assert_int_equal(notifications(f, MODEL_TX), told + 1);
+        assert_int_equal(virtio_net_tx_in_flight(f->net, 0), 0);
+    }
+    take_down(f);
+}
+
 /* The same where the ring fills up meanwhile, and the caller does nothing but send. */
 static void lost_notification_with_full_ring(void **state)
 {
@@ -260,4 +289,4 @@ static void lost_notification_with_full_ring(void **state)
 TEST_PROGRAM(OVER_VARIANTS(transmit_window), OVER_VARIANTS(transmit_single_frames), OVER_VARIANTS(receive_window),
              OVER_VARIANTS(deferred_decision), OVER_VARIANTS(decision_after_a_whole_wrap), OVER_VARIANTS(flag_in_place_of_event),
              OVER_VARIANTS(flag_ignored_with_event_index), OVER_VARIANTS(lost_notification_is_repeated),
-             OVER_VARIANTS(lost_notification_with_full_ring))
+             OVER_VARIANTS(lost_notification_after_a_whole_wrap), OVER_VARIANTS(lost_notification_with_full_ring))

@@ -44,7 +44,7 @@ static void wrong_states(void **state)
     assert_int_equal(virtio_net_send_burst(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_STATE);
     assert_int_equal(virtio_net_tx_reserve(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_STATE);
     assert_int_equal(virtio_net_tx_commit(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_STATE);
-    assert_int_equal(virtio_net_tx_cancel(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_STATE);
+    assert_int_equal(virtio_net_tx_cancel(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_SLOT);
     assert_int_equal(virtio_net_tx_post(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_STATE);
     assert_int_equal(virtio_net_tx_flush(f->net, 0, 0), VIRTIO_NET_ERROR_STATE);
     assert_int_equal(virtio_net_tx_free(f->net, 0), VIRTIO_NET_ERROR_STATE);
@@ -52,7 +52,7 @@ static void wrong_states(void **state)
     assert_int_equal(virtio_net_receive(f->net, 0, 0, f->frame, 2048), VIRTIO_NET_ERROR_STATE);
     assert_int_equal(virtio_net_receive_burst(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_STATE);
     assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_STATE);
-    assert_int_equal(virtio_net_rx_release(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_STATE);
+    assert_int_equal(virtio_net_rx_release(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_SLOT);
     assert_int_equal(virtio_net_rx_post(f->net, 0, 0, &packet, 1), VIRTIO_NET_ERROR_STATE);
     assert_int_equal(virtio_net_rx_flush(f->net, 0, 0), VIRTIO_NET_ERROR_STATE);
     assert_int_equal(virtio_net_rx_ready(f->net, 0), VIRTIO_NET_ERROR_STATE);
