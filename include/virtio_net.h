@@ -44,16 +44,16 @@ extern "C" {
 /* ------------------------------------------------------------------------------------------------ version and storage */
 
 /* Version of this interface: major * 65536 + minor. The same major number means the same binary interface, grown. */
-#define VIRTIO_NET_ABI_MAJOR 0
-#define VIRTIO_NET_ABI_MINOR 1
+#define VIRTIO_NET_ABI_MAJOR   0
+#define VIRTIO_NET_ABI_MINOR   1
 #define VIRTIO_NET_ABI_VERSION 1
 
 /* Bytes of storage: a fixed part and a part a slot, transmit and receive slots together. They do not grow within a major
  * version; the fixed part has room to spare for that. */
-#define VIRTIO_NET_STORAGE_FIXED 768
-#define VIRTIO_NET_STORAGE_PER_SLOT 32
+#define VIRTIO_NET_STORAGE_FIXED     768
+#define VIRTIO_NET_STORAGE_PER_SLOT  32
 #define VIRTIO_NET_STORAGE_ALIGNMENT 64
-#define VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots) \
+#define VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots)                                                                             \
     (VIRTIO_NET_STORAGE_FIXED + VIRTIO_NET_STORAGE_PER_SLOT * ((tx_slots) + (rx_slots)))
 
 /* The most slots that one direction can have (the largest split ring, 2.7), and the fewest. */
@@ -85,26 +85,27 @@ enum {
     VIRTIO_NET_ERROR_SLOT = -14,             /* the slot is not one that the caller holds */
     VIRTIO_NET_ERROR_NO_POOL = -15,          /* the call needs a pool, and this direction has none */
     VIRTIO_NET_ERROR_QUEUE_FULL = -16,       /* no free slot: reap, or wait for the device */
+    VIRTIO_NET_ERROR_NOT_READY = -17,        /* the device has returned nothing yet */
     /* The host is at fault. */
     VIRTIO_NET_ERROR_NO_MEMORY = -32,   /* dma_alloc failed */
     VIRTIO_NET_ERROR_DMA_ADDRESS = -33, /* dma_alloc returned a misaligned address, address 0, or one the device cannot use */
     /* The device is at fault. */
-    VIRTIO_NET_ERROR_MAGIC = -48,            /* no virtio device at these registers */
-    VIRTIO_NET_ERROR_DEVICE_VERSION = -49,   /* a register interface that is neither version 1 nor 2 */
-    VIRTIO_NET_ERROR_NOT_NETWORK = -50,      /* a virtio device, but not a network card */
-    VIRTIO_NET_ERROR_RESET_TIMEOUT = -51,    /* the device did not confirm its reset within the limit */
-    VIRTIO_NET_ERROR_FEATURES = -52,         /* the device refused the features (FEATURES_OK did not stick) */
-    VIRTIO_NET_ERROR_QUEUE_MISSING = -53,    /* a queue that must exist has size 0, or less than two entries */
-    VIRTIO_NET_ERROR_QUEUE_IN_USE = -54,     /* a queue is in use after the reset */
-    VIRTIO_NET_ERROR_QUEUE_SETUP = -55,      /* the device or its transport refused a queue */
-    VIRTIO_NET_ERROR_CONFIG_SPACE = -56,     /* the configuration space ends before a field that the features promise */
-    VIRTIO_NET_ERROR_CONFIG_UNSTABLE = -57,  /* the configuration space changed at each of many reads */
-    VIRTIO_NET_ERROR_NO_ADDRESS = -58,       /* no usable MAC address: none from the device, no `fallback_mac` in the options,
+    VIRTIO_NET_ERROR_MAGIC = -48,           /* no virtio device at these registers */
+    VIRTIO_NET_ERROR_DEVICE_VERSION = -49,  /* a register interface that is neither version 1 nor 2 */
+    VIRTIO_NET_ERROR_NOT_NETWORK = -50,     /* a virtio device, but not a network card */
+    VIRTIO_NET_ERROR_RESET_TIMEOUT = -51,   /* the device did not confirm its reset within the limit */
+    VIRTIO_NET_ERROR_FEATURES = -52,        /* the device refused the features (FEATURES_OK did not stick) */
+    VIRTIO_NET_ERROR_QUEUE_MISSING = -53,   /* a queue that must exist has size 0, or less than two entries */
+    VIRTIO_NET_ERROR_QUEUE_IN_USE = -54,    /* a queue is in use after the reset */
+    VIRTIO_NET_ERROR_QUEUE_SETUP = -55,     /* the device or its transport refused a queue */
+    VIRTIO_NET_ERROR_CONFIG_SPACE = -56,    /* the configuration space ends before a field that the features promise */
+    VIRTIO_NET_ERROR_CONFIG_UNSTABLE = -57, /* the configuration space changed at each of many reads */
+    VIRTIO_NET_ERROR_NO_ADDRESS = -58,      /* no usable MAC address: none from the device, no `fallback_mac` in the options,
                                                 and no `random` in the platform table */
-    VIRTIO_NET_ERROR_NEEDS_RESET = -59,      /* the device asked for a reset, or broke a rule: virtio_net_recover */
-    VIRTIO_NET_ERROR_USED_INDEX = -60,       /* used.idx moved by more than was in flight: the queue is broken */
-    VIRTIO_NET_ERROR_USED_ID = -61,          /* a used element names no buffer in flight: the queue is broken */
-    VIRTIO_NET_ERROR_DEVICE_GONE = -62       /* every register reads as ones: the device is not there any more */
+    VIRTIO_NET_ERROR_NEEDS_RESET = -59,     /* the device asked for a reset, or broke a rule: virtio_net_recover */
+    VIRTIO_NET_ERROR_USED_INDEX = -60,      /* used.idx moved by more than was in flight: the queue is broken */
+    VIRTIO_NET_ERROR_USED_ID = -61,         /* a used element names no buffer in flight: the queue is broken */
+    VIRTIO_NET_ERROR_DEVICE_GONE = -62      /* every register reads as ones: the device is not there any more */
 };
 
 /* --------------------------------------------------------------------------------------------------- features (bit numbers) */
@@ -141,18 +142,18 @@ enum {
 
 /* What the caller wants. All zero but `size` is a good choice for everything. */
 struct virtio_net_options {
-    uint32_t size;             /* sizeof(struct virtio_net_options) */
-    uint32_t flags;            /* VIRTIO_NET_OPTION_* */
-    uint64_t feature_mask;     /* features that may be used, a bit each; 0: all that the driver implements. VERSION_1 is always used
+    uint32_t size;         /* sizeof(struct virtio_net_options) */
+    uint32_t flags;        /* VIRTIO_NET_OPTION_* */
+    uint64_t feature_mask; /* features that may be used, a bit each; 0: all that the driver implements. VERSION_1 is always used
                                   where offered */
-    uint32_t tx_slots;         /* transmit slots, a power of two in 2..32768; 0: 256. Fewer where the device has fewer */
-    uint32_t rx_slots;         /* receive slots, likewise */
-    uint32_t tx_buffer_bytes;  /* longest frame that a transmit slot's pool buffer holds, 60..65535; 0: 1,518;
+    uint32_t tx_slots;     /* transmit slots, a power of two in 2..32768; 0: 256. Fewer where the device has fewer */
+    uint32_t rx_slots;     /* receive slots, likewise */
+    uint32_t tx_buffer_bytes; /* longest frame that a transmit slot's pool buffer holds, 60..65535; 0: 1,518;
                                   VIRTIO_NET_NO_POOL: no pool, memory of the caller only */
-    uint32_t rx_buffer_bytes;  /* longest frame that a receive slot's pool buffer holds, 1514..65535; 0: 1,518;
+    uint32_t rx_buffer_bytes; /* longest frame that a receive slot's pool buffer holds, 1514..65535; 0: 1,518;
                                   VIRTIO_NET_NO_POOL: no pool */
-    uint32_t rx_headroom;      /* bytes between a 16-byte boundary plus 16 and the received frame, 0..256: 2 aligns the IP header */
-    uint32_t log_level;        /* lines up to this VIRTIO_NET_LOG_* level; 0: errors and warnings */
+    uint32_t rx_headroom; /* bytes between a 16-byte boundary plus 16 and the received frame, 0..256: 2 aligns the IP header */
+    uint32_t log_level;   /* lines up to this VIRTIO_NET_LOG_* level; 0: errors and warnings */
     uint32_t reset_timeout_us; /* limit for a reset, in microseconds; 0: 100,000 */
     uint8_t fallback_mac[6];   /* address of a device that has none, or one that is not unicast; all zero: none given */
     uint8_t reserved[6];       /* 0 */
@@ -167,6 +168,7 @@ struct virtio_net_options {
 enum {
     VIRTIO_NET_PACKET_LOST = 1,       /* out: the device was reset before it used this buffer */
     VIRTIO_NET_PACKET_EXTERNAL = 2,   /* out: the buffer is the caller's, `cookie` tells which */
+    VIRTIO_NET_PACKET_HAS_HEADER = 4, /* in, tx_post: the header in front of the frame is written already, and shared with it */
     /* Reserved: a call refuses them with VIRTIO_NET_ERROR_UNSUPPORTED. */
     VIRTIO_NET_PACKET_MORE = 16,       /* the frame goes on in the next packet */
     VIRTIO_NET_PACKET_NEEDS_CSUM = 32, /* csum_start, csum_offset */
@@ -179,8 +181,8 @@ enum {
 
 /* One frame, from its Ethernet header to the last byte before the check sequence. Frozen: 64 bytes on every machine. */
 struct virtio_net_packet {
-    uint64_t cookie;         /* external buffers: the caller's word, returned as it was */
-    uint8_t *data;           /* the frame's first byte, for the processor */
+    uint64_t cookie; /* external buffers: the caller's word, returned as it was */
+    uint8_t *data;   /* the frame's first byte, for the processor */
 #if UINTPTR_MAX == 0xffffffff
     uint32_t data_padding;
 #endif
@@ -205,58 +207,59 @@ struct virtio_net_packet {
 
 /* Where a driver stands in its life. */
 enum {
-    VIRTIO_NET_STATE_CLOSED = 0,     /* not set up, or set up without success: only virtio_net_last_error may be called */
+    VIRTIO_NET_STATE_CLOSED = 0, /* not set up, or set up without success: only virtio_net_last_error may be called */
     VIRTIO_NET_STATE_RUNNING = 1,
-    VIRTIO_NET_STATE_STOPPED = 2,    /* virtio_net_stop; memory and settings are kept */
-    VIRTIO_NET_STATE_FAILED = 3,     /* a queue is broken or the device needs a reset: virtio_net_recover */
-    VIRTIO_NET_STATE_ABANDONED = 4   /* virtio_net_abandon */
+    VIRTIO_NET_STATE_STOPPED = 2,  /* virtio_net_stop; memory and settings are kept */
+    VIRTIO_NET_STATE_FAILED = 3,   /* a queue is broken or the device needs a reset: virtio_net_recover */
+    VIRTIO_NET_STATE_ABANDONED = 4 /* virtio_net_abandon */
 };
 
 /* What was agreed with the device. */
 struct virtio_net_info {
-    uint32_t size;             /* in: sizeof(struct virtio_net_info) */
-    uint32_t state;            /* VIRTIO_NET_STATE_* */
-    uint64_t device_features;  /* what the device offered */
-    uint64_t features;         /* what both agreed on */
-    uint32_t legacy;           /* 1: the legacy interface */
-    uint32_t link_up;          /* 1: up as of the last look (virtio_net_link); always 1 without the feature STATUS */
-    uint32_t mtu;              /* bytes after the Ethernet header; 1,500 without the feature MTU */
-    uint32_t max_frame_length; /* longest frame that can be sent, bytes: mtu + 14, and 4 for a VLAN tag; 65,535 without the feature MTU */
-    uint32_t tx_slots;         /* transmit slots in use */
-    uint32_t rx_slots;         /* receive slots in use */
-    uint32_t tx_buffer_bytes;  /* longest frame that a transmit pool buffer holds; 0: no pool */
-    uint32_t rx_buffer_bytes;  /* longest frame that a receive pool buffer holds; 0: no pool */
-    uint32_t header_length;    /* bytes of virtio_net_hdr in front of each frame: 10 or 12 (5.1.6). Memory of the caller must
+    uint32_t size;            /* in: sizeof(struct virtio_net_info) */
+    uint32_t state;           /* VIRTIO_NET_STATE_* */
+    uint64_t device_features; /* what the device offered */
+    uint64_t features;        /* what both agreed on */
+    uint32_t legacy;          /* 1: the legacy interface */
+    uint32_t link_up;         /* 1: up as of the last look (virtio_net_link); always 1 without the feature STATUS */
+    uint32_t mtu;             /* bytes after the Ethernet header; 1,500 without the feature MTU */
+    uint32_t
+        max_frame_length; /* longest frame that can be sent, bytes: mtu + 14, and 4 for a VLAN tag; 65,535 without the feature MTU */
+    uint32_t tx_slots;    /* transmit slots in use */
+    uint32_t rx_slots;    /* receive slots in use */
+    uint32_t tx_buffer_bytes; /* longest frame that a transmit pool buffer holds; 0: no pool */
+    uint32_t rx_buffer_bytes; /* longest frame that a receive pool buffer holds; 0: no pool */
+    uint32_t header_length;   /* bytes of virtio_net_hdr in front of each frame: 10 or 12 (5.1.6). Memory of the caller must
                                   have as many bytes in front of the frame, which belong to the driver while it is posted */
-    uint8_t mac[6];            /* the card's address */
-    uint8_t mac_source;        /* 0 device, 1 fallback_mac, 2 random */
+    uint8_t mac[6];           /* the card's address */
+    uint8_t mac_source;       /* 0 device, 1 fallback_mac, 2 random */
     uint8_t reserved[5];
 };
 
 /* Counters since virtio_net_init. Each has one writer; reading while it writes may give an old value. */
 struct virtio_net_statistics {
-    uint32_t size;                /* in: sizeof(struct virtio_net_statistics) */
+    uint32_t size; /* in: sizeof(struct virtio_net_statistics) */
     uint32_t reserved;
-    uint64_t tx_frames;           /* posted */
-    uint64_t tx_bytes;            /* of these frames */
-    uint64_t tx_completed;        /* used by the device */
-    uint64_t tx_kicks;            /* notifications of the transmit queue, repeated ones included */
-    uint64_t tx_rekicks;          /* notifications repeated because nothing moved */
-    uint64_t tx_full;             /* frames refused for want of a slot */
-    uint64_t tx_lost;             /* frames in flight when the device was reset */
-    uint64_t rx_frames;           /* given to the caller */
-    uint64_t rx_bytes;            /* of these frames */
-    uint64_t rx_kicks;            /* notifications of the receive queue, repeated ones included */
-    uint64_t rx_rekicks;          /* notifications repeated because nothing moved */
-    uint64_t rx_dropped_short;    /* used length below the header and an Ethernet header */
-    uint64_t rx_dropped_long;     /* used length above the buffer */
-    uint64_t rx_dropped_header;   /* header with a feature that was not agreed on */
-    uint64_t rx_lost;             /* received frames that nobody had taken when the device was reset */
-    uint64_t queues_broken;       /* times a queue broke, for a used.idx or used.id that cannot be */
-    uint64_t device_needs_reset;  /* times the device asked for a reset */
-    uint64_t resets;              /* virtio_net_stop, virtio_net_recover */
-    uint64_t interrupts;          /* virtio_net_irq_ack with something to acknowledge */
-    uint64_t quarantined_bytes;   /* DMA memory that was never given back, because the device did not confirm its reset */
+    uint64_t tx_frames;          /* posted */
+    uint64_t tx_bytes;           /* of these frames */
+    uint64_t tx_completed;       /* used by the device */
+    uint64_t tx_kicks;           /* notifications of the transmit queue, repeated ones included */
+    uint64_t tx_rekicks;         /* notifications repeated because nothing moved */
+    uint64_t tx_full;            /* frames refused for want of a slot */
+    uint64_t tx_lost;            /* frames in flight when the device was reset */
+    uint64_t rx_frames;          /* given to the caller */
+    uint64_t rx_bytes;           /* of these frames */
+    uint64_t rx_kicks;           /* notifications of the receive queue, repeated ones included */
+    uint64_t rx_rekicks;         /* notifications repeated because nothing moved */
+    uint64_t rx_dropped_short;   /* used length below the header and an Ethernet header */
+    uint64_t rx_dropped_long;    /* used length above the buffer */
+    uint64_t rx_dropped_header;  /* header with a feature that was not agreed on */
+    uint64_t rx_lost;            /* received frames that nobody had taken when the device was reset */
+    uint64_t queues_broken;      /* times a queue broke, for a used.idx or used.id that cannot be */
+    uint64_t device_needs_reset; /* times the device asked for a reset */
+    uint64_t resets;             /* virtio_net_stop, virtio_net_recover */
+    uint64_t interrupts;         /* virtio_net_irq_ack with something to acknowledge */
+    uint64_t quarantined_bytes;  /* DMA memory that was never given back, because the device did not confirm its reset */
 };
 
 /* Registers and ring fields that virtio_net_last_error can name. */
@@ -267,7 +270,7 @@ enum {
     VIRTIO_NET_FIELD_DEVICE_TYPE = 3,
     VIRTIO_NET_FIELD_STATUS = 4,
     VIRTIO_NET_FIELD_FEATURES = 5,
-    VIRTIO_NET_FIELD_QUEUE_SIZE = 6,  /* `queue` tells which */
+    VIRTIO_NET_FIELD_QUEUE_SIZE = 6, /* `queue` tells which */
     VIRTIO_NET_FIELD_QUEUE_READY = 7,
     VIRTIO_NET_FIELD_CONFIG = 8,      /* found: the offset */
     VIRTIO_NET_FIELD_DMA = 9,         /* found: the device address; wanted: the bytes asked for */
@@ -275,15 +278,15 @@ enum {
     VIRTIO_NET_FIELD_USED_ID = 11,    /* found: used.id; wanted: the ring's size */
     VIRTIO_NET_FIELD_OPTION = 12,     /* found: the value; wanted: the offset of the option in struct virtio_net_options */
     VIRTIO_NET_FIELD_TABLE = 13,      /* wanted: the offset of the missing function; queue 0 transport, 1 platform */
-    VIRTIO_NET_FIELD_STORAGE = 14     /* found: the bytes given, or the address where it is misaligned; wanted: the bytes needed */
+    VIRTIO_NET_FIELD_STORAGE = 14 /* found: the bytes given, or the address where it is misaligned; wanted: the bytes needed */
 };
 
 /* The last error that the device, the host or the set-up caused. Wrong arguments of a data call are not recorded. */
 struct virtio_net_error_detail {
-    uint32_t size;   /* in: sizeof(struct virtio_net_error_detail) */
-    int32_t code;    /* VIRTIO_NET_ERROR_*; 0: none since virtio_net_init */
-    uint32_t field;  /* VIRTIO_NET_FIELD_* */
-    uint32_t queue;  /* 0 receive, 1 transmit, where the field belongs to a queue */
+    uint32_t size;  /* in: sizeof(struct virtio_net_error_detail) */
+    int32_t code;   /* VIRTIO_NET_ERROR_*; 0: none since virtio_net_init */
+    uint32_t field; /* VIRTIO_NET_FIELD_* */
+    uint32_t queue; /* 0 receive, 1 transmit, where the field belongs to a queue */
     uint64_t found;
     uint64_t wanted;
 };
@@ -313,20 +316,18 @@ const char *virtio_net_status_text(int32_t code);
  * aligned, and VIRTIO_NET_STORAGE_FIXED bytes at least. Where that reset is not confirmed, memory that the device may still write is
  * kept from it for ever (quarantine), as virtio_net_close describes; the error returned is the first one. Group: whole. */
 int32_t virtio_net_init_versioned(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes,
-                                  const struct virtio_net_transport *transport,
-                                  const struct virtio_net_platform *platform, void *context,
-                                  const struct virtio_net_options *options);
-#define virtio_net_init(net, storage_bytes, transport, platform, context, options) \
+                                  const struct virtio_net_transport *transport, const struct virtio_net_platform *platform,
+                                  void *context, const struct virtio_net_options *options);
+#define virtio_net_init(net, storage_bytes, transport, platform, context, options)                                               \
     virtio_net_init_versioned(VIRTIO_NET_ABI_VERSION, (net), (storage_bytes), (transport), (platform), (context), (options))
 
 /* The same over the driver's own MMIO transport (4.2): `registers` is the first register of the device, mapped as device memory,
  * 512 bytes or to the end of the configuration space. Errors besides those above: MAGIC, DEVICE_VERSION. Group: whole. */
 int32_t virtio_net_init_mmio_versioned(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes,
-                                       volatile void *registers, const struct virtio_net_platform *platform,
-                                       void *context, const struct virtio_net_options *options);
-#define virtio_net_init_mmio(net, storage_bytes, registers, platform, context, options) \
-    virtio_net_init_mmio_versioned(VIRTIO_NET_ABI_VERSION, (net), (storage_bytes), (registers), (platform), (context), \
-                                   (options))
+                                       volatile void *registers, const struct virtio_net_platform *platform, void *context,
+                                       const struct virtio_net_options *options);
+#define virtio_net_init_mmio(net, storage_bytes, registers, platform, context, options)                                          \
+    virtio_net_init_mmio_versioned(VIRTIO_NET_ABI_VERSION, (net), (storage_bytes), (registers), (platform), (context), (options))
 
 /* Looks at MMIO registers: VIRTIO_NET_SUCCESS where a network card is there, else MAGIC, DEVICE_VERSION, NOT_NETWORK or
  * INVALID_ARGUMENT. Reads three registers and changes nothing. Any thread. */
@@ -405,25 +406,25 @@ int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint3
 /* Reserves up to `count` slots with their pool buffers. Of each packet `slot`, `data` (16-byte aligned), `length` (the most that may be written),
  * `flags` (0) and `device_address` are written. The caller holds the slots until it commits or cancels them. flags: 0. Errors: NO_POOL,
  * QUEUE_FULL. */
-int32_t virtio_net_tx_reserve(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                              struct virtio_net_packet *packets, uint32_t count);
+int32_t virtio_net_tx_reserve(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
+                              uint32_t count);
 
 /* Posts frames written in place. Of each packet `slot`, `length` (14..info.tx_buffer_bytes) and `flags` (0) are read. In any order, and
  * not all at once if the caller likes. The slots are the device's afterwards. Errors: SLOT, FRAME_EMPTY, FRAME_TOO_LONG, UNSUPPORTED. */
-int32_t virtio_net_tx_commit(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                             const struct virtio_net_packet *packets, uint32_t count);
+int32_t virtio_net_tx_commit(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
+                             uint32_t count);
 
-/* Gives reserved slots back unsent. Of each packet `slot` is read. flags: 0. Errors: SLOT. */
-int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                             const struct virtio_net_packet *packets, uint32_t count);
+/* Gives reserved slots back unsent. Of each packet `slot` is read. Works on a stopped or broken queue too. flags: 0. Errors: SLOT. */
+int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
+                             uint32_t count);
 
 /* Posts frames that lie in memory of the caller. Of each packet `data`, `device_address`, `length` (14..info.max_frame_length), `cookie` and
- * `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` (and of `device_address`) are overwritten, and
+ * `flags` (0 or HAS_HEADER, with which `data` is only synced) are read; `slot` is written. The info.header_length bytes in front of `data` (and of `device_address`) are overwritten, and
  * sync_for_device is called for them and the frame where the platform has it. The memory belongs to the
  * device until virtio_net_tx_reap returns the cookie; it is never dropped silently. Errors: FRAME_EMPTY, FRAME_TOO_LONG,
  * QUEUE_FULL, UNSUPPORTED, DMA_ADDRESS where device_address is 0 or wraps. */
-int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                           struct virtio_net_packet *packets, uint32_t count);
+int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
+                           uint32_t count);
 
 /* Notifies the device of what was published with VIRTIO_NET_NO_KICK, where it wants to be. flags: 0. Returns 1 where it
  * notified, else 0. */
@@ -433,8 +434,14 @@ int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_
  * LOST after a reset). packets may be NULL with count 0: only the pool's slots are taken back. Returns the number of packets written. Also the place
  * where a notification that the driver was wrong to leave out is repeated: call it now and then while frames are in flight. Works in
  * every state but closed; a queue that needs a reset says so once no cookie is left. flags: 0. */
-int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                           struct virtio_net_packet *packets, uint32_t count);
+int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
+                           uint32_t count);
+
+/* The slot of an external frame that tx_reap would return first, taking completed frames back as it does; NOT_READY where there is none. For
+ * callers that want the cookies in an order of their own: they end with virtio_net_tx_take, which returns the frame of the slot in
+ * packet->slot as tx_reap does. Errors of the latter: SLOT where no external frame of that slot has come back. */
+int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair);
+int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet);
 
 /* How many frames could be posted now, those counted that the device has completed and nobody has reaped. External ones are not
  * counted until they are reaped. Reaches no register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: transmit. */
@@ -454,19 +461,30 @@ int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t
 
 /* The same for up to `count` frames. Of each packet `data` and `length` (the capacity) are read; `length` (the frame's) and `flags`
  * (0) are written. Returns how many frames were copied. Errors: as virtio_net_receive. */
-int32_t virtio_net_receive_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                                 struct virtio_net_packet *packets, uint32_t count);
+int32_t virtio_net_receive_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
+                                 uint32_t count);
 
 /* Lends up to `count` received frames in place: of each packet `slot`, `data`, `length`, `flags`, and for external buffers
  * `cookie` are written. Returns how many. The caller holds the slots, and may write the frames, until it releases them. An external buffer whose
  * element was bad comes back with length 0: nobody else has its cookie. flags: 0. */
-int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                           struct virtio_net_packet *packets, uint32_t count);
+int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
+                           uint32_t count);
 
 /* Gives held slots back, in any order: of each packet `slot` is read. A pool buffer is posted again; an external buffer is the
- * caller's afterwards and its slot is free. VIRTIO_NET_NO_KICK: publish, but do not notify. Errors: SLOT. */
+ * caller's afterwards and its slot is free. Works on a stopped or broken queue too; a pool buffer is then posted by the next start.
+ * VIRTIO_NET_NO_KICK: publish, but do not notify. Errors: SLOT. */
 int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               const struct virtio_net_packet *packets, uint32_t count);
+
+/* Whether the device was told of none of the buffers in flight, and has used none: 1, else 0. Then virtio_net_tx_reap, or a call that looks for
+ * frames, may have a notification to repeat: for callers that otherwise call neither before a number changes. Reaches no register. Errors: STATE,
+ * QUEUE_PAIR, NEEDS_RESET. Groups: transmit, receive. */
+int32_t virtio_net_tx_untold(const struct virtio_net *net, uint32_t queue_pair);
+int32_t virtio_net_rx_untold(const struct virtio_net *net, uint32_t queue_pair);
+
+/* The slot that virtio_net_rx_peek would lend first; NOT_READY where there is none. The element is read again then. Reaches no register. Errors:
+ * STATE, QUEUE_PAIR, NEEDS_RESET. Group: receive. */
+int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair);
 
 /* Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: receive. */
 uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot);
@@ -475,8 +493,8 @@ uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, 
  * `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's too. The memory belongs to the
  * device until virtio_net_rx_peek or virtio_net_rx_reap returns the cookie. The first slots posted after init are 0, 1, 2 … in order. Errors:
  * BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have all slots), UNSUPPORTED, DMA_ADDRESS. */
-int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                           struct virtio_net_packet *packets, uint32_t count);
+int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
+                           uint32_t count);
 
 /* Notifies the device of receive buffers published with VIRTIO_NET_NO_KICK, where it wants to be. flags: 0. Returns 1 where it
  * notified, else 0. */
@@ -484,8 +502,8 @@ int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_
 
 /* Returns external buffers that will not be filled, after virtio_net_stop, with LOST: of each packet `cookie`, `slot` and `flags` are
  * written. flags: 0. Works in every state but closed. */
-int32_t virtio_net_rx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                           struct virtio_net_packet *packets, uint32_t count);
+int32_t virtio_net_rx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
+                           uint32_t count);
 
 /* How many used elements wait, as far as used.idx tells; peek may find fewer frames, where elements are bad. Reaches no
  * register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: receive. */
@@ -503,8 +521,9 @@ enum { VIRTIO_NET_IRQ_RX = 1, VIRTIO_NET_IRQ_TX = 2 };
 /* What virtio_net_irq_ack found. */
 enum { VIRTIO_NET_EVENT_QUEUE = 1, VIRTIO_NET_EVENT_CONFIG = 2 };
 
-/* Asks for an interrupt at the next completion of the directions in `which`, and at each from then on that is not
- * being reaped already. Returns the directions that have completions waiting: those may never interrupt, so handle them now. flags: 0.
+/* Asks for an interrupt at the next completion of the directions in `which`. Returns the directions that have completions waiting: those
+ * may never interrupt, so handle them now. After an interrupt the driver asks for the next one by itself, in the call that comes to the end of
+ * the queue: receive, receive_burst or rx_peek until it returns 0 or less than asked for, or until virtio_net_rx_ready returns 0; and tx_reap once. flags: 0.
  * Group: that of each direction named (transmit, receive). Errors: as transmit. */
 int32_t virtio_net_irq_enable(struct virtio_net *net, uint32_t queue_pair, uint32_t which, uint32_t flags);
 
@@ -513,7 +532,7 @@ int32_t virtio_net_irq_disable(struct virtio_net *net, uint32_t queue_pair, uint
 
 /* Acknowledges the interrupt and returns VIRTIO_NET_EVENT_* bits; 0: it was not ours. Call it before the handling, not after: a
  * completion in between interrupts again. After CONFIG look at virtio_net_link and virtio_net_check. flags: 0. Errors: STATE,
- * FLAGS. Group: interrupt. */
+ * FLAGS. Works on a stopped driver too. Group: interrupt. */
 int32_t virtio_net_irq_ack(struct virtio_net *net, uint32_t flags);
 
 /* ---------------------------------------------------------------------------------------------------------- promises */
@@ -536,7 +555,8 @@ VIRTIO_NET_PROMISE(sizeof(struct virtio_net_info) == 72, "struct virtio_net_info
 VIRTIO_NET_PROMISE(offsetof(struct virtio_net_info, mac) == 60, "virtio_net_info.mac");
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_statistics) == 168, "struct virtio_net_statistics has grown: keep the first size");
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_error_detail) == 32, "struct virtio_net_error_detail has grown: keep the first size");
-VIRTIO_NET_PROMISE(sizeof(struct virtio_net_queue_memory) == 40, "struct virtio_net_queue_memory is not as in ffi/src/platform.rs");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_queue_memory) == 40,
+                   "struct virtio_net_queue_memory is not as in ffi/src/platform.rs");
 #if UINTPTR_MAX == 0xffffffffffffffff
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_dma) == 16, "struct virtio_net_dma is not as in ffi/src/platform.rs");
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_platform) == 88, "struct virtio_net_platform is not as in ffi/src/platform.rs");
@@ -550,10 +570,10 @@ VIRTIO_NET_PROMISE(offsetof(struct virtio_net_transport, config_read) == 120, "v
 /* Storage for a driver of these many slots, as a declaration: `static VIRTIO_NET_STORAGE(card, 256, 256);`, used as
  * `(struct virtio_net *)card`, `sizeof card`. */
 #ifdef __cplusplus
-#define VIRTIO_NET_STORAGE(name, tx_slots, rx_slots) \
+#define VIRTIO_NET_STORAGE(name, tx_slots, rx_slots)                                                                             \
     alignas(VIRTIO_NET_STORAGE_ALIGNMENT) uint64_t name[VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots) / 8]
 #else
-#define VIRTIO_NET_STORAGE(name, tx_slots, rx_slots) \
+#define VIRTIO_NET_STORAGE(name, tx_slots, rx_slots)                                                                             \
     _Alignas(VIRTIO_NET_STORAGE_ALIGNMENT) uint64_t name[VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots) / 8]
 #endif
 
@@ -561,9 +581,9 @@ VIRTIO_NET_PROMISE(offsetof(struct virtio_net_transport, config_read) == 120, "v
  * `virtio_net_info info{}; info.size = sizeof info;`. The platform and transport tables are initialised with designators:
  * `.size = sizeof(struct virtio_net_platform), .dma_alloc = …`. */
 #ifndef __cplusplus
-#define VIRTIO_NET_OPTIONS_INIT {.size = sizeof(struct virtio_net_options)}
-#define VIRTIO_NET_INFO_INIT {.size = sizeof(struct virtio_net_info)}
-#define VIRTIO_NET_STATISTICS_INIT {.size = sizeof(struct virtio_net_statistics)}
+#define VIRTIO_NET_OPTIONS_INIT      {.size = sizeof(struct virtio_net_options)}
+#define VIRTIO_NET_INFO_INIT         {.size = sizeof(struct virtio_net_info)}
+#define VIRTIO_NET_STATISTICS_INIT   {.size = sizeof(struct virtio_net_statistics)}
 #define VIRTIO_NET_ERROR_DETAIL_INIT {.size = sizeof(struct virtio_net_error_detail)}
 #endif
 

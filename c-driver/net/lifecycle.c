@@ -347,7 +347,7 @@ static int32_t set_up_queue(struct virtio_net *net, struct virtio_ring *ring, st
     vn_ring_describe(ring, &memory);
     if (device->transport.operations->queue_set(transport_context(&device->transport), &memory) < 0)
         return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_SETUP, VIRTIO_NET_FIELD_QUEUE_READY, ring->index, 0, 1);
-    vn_ring_disarm(ring);
+    vn_ring_park(ring);
     return VIRTIO_NET_SUCCESS;
 }
 
@@ -403,6 +403,10 @@ static int32_t bring_up(struct virtio_net *net)
     if (net->rx.ring.published != 0)
         vn_ring_notify(&net->rx.ring, &net->device.transport);
     net->rx.ring.decided = net->rx.ring.published;
+    if (net->rx.ring.interrupts)
+        vn_ring_arm(&net->rx.ring);
+    if (net->tx.ring.interrupts)
+        vn_ring_arm(&net->tx.ring);
     vn_log(&net->device.transport, net->device.log_level, VIRTIO_NET_LOG_INFO, VIRTIO_NET_SUCCESS,
            "virtio-net is up; slots to transmit, to receive", ring_size(&net->tx.ring), ring_size(&net->rx.ring));
     return VIRTIO_NET_SUCCESS;

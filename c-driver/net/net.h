@@ -101,6 +101,12 @@ int32_t vn_net_tx_collect(struct virtio_net *net) VIRTIO_HIDDEN;
 /* Hands out the external buffers that are done, and frees their slots. With `lost_only` those that the device had when it was reset. */
 int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_packet *packets, uint32_t count) VIRTIO_HIDDEN;
 
+/* Whether pools and slots exist: running, failed or stopped. */
+VIRTIO_INLINE bool net_has_memory(const struct virtio_net *net)
+{
+    return net->state == VIRTIO_NET_STATE_RUNNING || net->state == VIRTIO_NET_STATE_STOPPED;
+}
+
 /* What each data call looks at first. */
 VIRTIO_INLINE bool net_acceptable(const struct virtio_ring *ring, uint32_t queue_pair, uint32_t flags, uint32_t known_flags)
 {

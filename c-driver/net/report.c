@@ -186,7 +186,7 @@ int32_t virtio_net_irq_ack(struct virtio_net *net, uint32_t flags)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
     if (flags != 0)
         return VIRTIO_NET_ERROR_FLAGS;
-    if (net->state != VIRTIO_NET_STATE_RUNNING)
+    if (!net_has_memory(net)) /* a stopped device may hold its line up */
         return VIRTIO_NET_ERROR_STATE;
     const struct virtio_transport *transport = &net->device.transport;
     uint32_t status = transport->operations->interrupt_ack(transport_context(transport));

@@ -31,14 +31,26 @@ VIRTIO_INLINE void publish(struct virtio_net *net, uint32_t flags)
         ring_kick(ring, &net->device.transport);
 }
 
+static void sync_for_device(const struct virtio_net *net, uint8_t *frame, uint32_t bytes)
+{
+    const struct virtio_transport *transport = &net->device.transport;
+    if (TABLE_HAS(transport->platform, sync_for_device))
+        transport->platform->sync_for_device(transport->context, frame - net->rx.ring.header_length, bytes,
+                                             VIRTIO_NET_DMA_FROM_DEVICE);
+}
+
 void vn_net_rx_fill(struct virtio_net *net)
 {
     struct virtio_ring *ring = &net->rx.ring;
     struct virtio_slot *slots = ring_slots(ring);
     if (net->rx.pool.slots == 0)
         return;
-    while (ring_free(ring) != 0)
-        ring_commit(ring, ring_prepare(ring, slots));
+    while (ring_free(ring) != 0) {
+        uint16_t slot = ring_prepare(ring, slots);
+        if (net->sync)
+            sync_for_device(net, slots[slot].data, ring->buffer_length);
+        ring_commit(ring, slot);
+    }
     ring_publish(ring);
 }
 
@@ -80,17 +92,21 @@ static void sync_for_cpu(const struct virtio_net *net, uint8_t *frame, uint32_t 
                                           used_length < posted ? used_length : posted, VIRTIO_NET_DMA_FROM_DEVICE);
 }
 
-static void sync_for_device(const struct virtio_net *net, uint8_t *frame, uint32_t bytes)
+/* How many used elements there are. */
+VIRTIO_INLINE int32_t look(struct virtio_net *net)
 {
-    const struct virtio_transport *transport = &net->device.transport;
-    if (TABLE_HAS(transport->platform, sync_for_device))
-        transport->platform->sync_for_device(transport->context, frame - net->rx.ring.header_length, bytes,
-                                             VIRTIO_NET_DMA_FROM_DEVICE);
+    int32_t ready = ring_ready(&net->rx.ring);
+    return VIRTIO_LIKELY(ready >= 0) ? ready : vn_net_broken(net, &net->rx.ring);
 }
 
-/* The next good frame of a pool, whose slot stays in flight until ring_take. 0: none. The elements of `ready` that it passes are
- * posted again. */
-static int32_t next_frame(struct virtio_net *net, int32_t *ready, uint16_t *slot)
+/* With interrupts on, the look that finds nothing is made after arming. */
+static VIRTIO_COLD int32_t arm_and_look(struct virtio_net *net)
+{
+    return vn_ring_arm(&net->rx.ring) ? look(net) : 0;
+}
+
+/* The next good frame among the `ready` elements, whose slot stays in flight until ring_take. 0: none. Bad ones are posted again. */
+static int32_t next_of(struct virtio_net *net, int32_t *ready, uint16_t *slot)
 {
     struct virtio_ring *ring = &net->rx.ring;
     struct virtio_slot *slots = ring_slots(ring);
@@ -110,9 +126,23 @@ static int32_t next_frame(struct virtio_net *net, int32_t *ready, uint16_t *slot
     return 0;
 }
 
-/* The end of a look that began at `before`: what was seen is settled, and a look that came to the end of the ring arms the interrupt
- * again. */
-VIRTIO_INLINE void settle(struct virtio_net *net, uint32_t flags, uint16_t before, bool emptied)
+/* The same, and what was asked for with interrupts on: a look that finds no frame has armed the interrupt after the last element. It ends, because
+ * what is posted again is published after it. */
+VIRTIO_INLINE int32_t next_frame(struct virtio_net *net, int32_t *ready, uint16_t *slot)
+{
+    int32_t length = next_of(net, ready, slot);
+    while (VIRTIO_UNLIKELY(length == 0 && net->rx.ring.interrupts)) {
+        *ready = arm_and_look(net);
+        if (*ready <= 0)
+            return *ready;
+        length = next_of(net, ready, slot);
+    }
+    return length;
+}
+
+/* The end of a look that began at `before` and leaves `left` elements. One that took the last arms the interrupt: callers that ask rx_ready before
+ * they look again see what came meanwhile, because that reads used.idx after the arming. */
+VIRTIO_INLINE void settle(struct virtio_net *net, uint32_t flags, uint16_t before, int32_t left)
 {
     struct virtio_ring *ring = &net->rx.ring;
     if (!ring->usable)
@@ -120,26 +150,10 @@ VIRTIO_INLINE void settle(struct virtio_net *net, uint32_t flags, uint16_t befor
     publish(net, flags);
     if (ring->used_index != before)
         ring_completed(ring);
-    else
-        vn_ring_idle(ring, &net->device.transport);
-    if (VIRTIO_UNLIKELY(emptied && ring->interrupts))
+    else if (VIRTIO_UNLIKELY(vn_ring_idle(ring, &net->device.transport)))
+        vn_net_look_at_status(net, ring);
+    if (VIRTIO_UNLIKELY(ring->interrupts && left <= 0))
         vn_ring_arm(ring);
-}
-
-/* With interrupts on, the look that finds nothing is made after arming. */
-static VIRTIO_COLD int32_t look_again(struct virtio_net *net, int32_t ready)
-{
-    struct virtio_ring *ring = &net->rx.ring;
-    if (ready == 0 && ring->interrupts && vn_ring_arm(ring))
-        ready = ring_ready(ring);
-    return ready >= 0 ? ready : vn_net_broken(net, ring);
-}
-
-/* How many used elements there are. */
-VIRTIO_INLINE int32_t look(struct virtio_net *net)
-{
-    int32_t ready = ring_ready(&net->rx.ring);
-    return VIRTIO_LIKELY(ready > 0) ? ready : look_again(net, ready);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- copying */
@@ -178,7 +192,7 @@ int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t
     }
     if (length > 0)
         take_copy(net, slot, buffer, (uint32_t)length);
-    settle(net, flags, before, ready <= 1);
+    settle(net, flags, before, ready - 1);
     return length;
 }
 
@@ -215,7 +229,7 @@ int32_t virtio_net_receive_burst(struct virtio_net *net, uint32_t queue_pair, ui
         ready--;
         done++;
     }
-    settle(net, flags, before, ready == 0);
+    settle(net, flags, before, ready);
     return done != 0 || code == VIRTIO_NET_SUCCESS ? (int32_t)done : code;
 }
 
@@ -256,6 +270,10 @@ static int32_t peek_external(struct virtio_net *net, int32_t *ready, struct virt
     struct virtio_ring *ring = &net->rx.ring;
     struct virtio_slot *slots = ring_slots(ring);
     uint32_t done = 0;
+    if (VIRTIO_UNLIKELY(*ready == 0 && ring->interrupts))
+        *ready = arm_and_look(net);
+    if (VIRTIO_UNLIKELY(*ready < 0))
+        return *ready;
     for (; *ready > 0 && done < count; --*ready, done++) {
         uint16_t slot = 0;
         uint32_t used_length = 0;
@@ -292,8 +310,32 @@ int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t
     if (VIRTIO_UNLIKELY(ready < 0))
         return ready;
     int32_t done = net->rx.pool_frame != 0 ? peek_pool(net, &ready, packets, count) : peek_external(net, &ready, packets, count);
-    settle(net, flags, before, ready == 0);
+    settle(net, flags, before, ready);
     return done;
+}
+
+/* Whether the caller holds the slot. One that is held because its buffer was lost is nobody's until rx_reap. */
+VIRTIO_INLINE bool is_lent(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t slot)
+{
+    return ring_slot_in(ring, slots, slot, ring->done, (uint16_t)(ring->used_index - ring->done)) &&
+           VIRTIO_LIKELY((slots[slot].length & VIRTIO_SLOT_LOST) == 0);
+}
+
+/* A held slot's way back: posted again, or, on a queue that is stopped or broken, free until the next start posts it. */
+VIRTIO_INLINE void give_back(struct virtio_net *net, struct virtio_slot *slots, uint16_t slot)
+{
+    struct virtio_ring *ring = &net->rx.ring;
+    if (VIRTIO_UNLIKELY(net->rx.pool_frame == 0)) {
+        slots[slot].length = 0;
+        ring->externals--;
+    }
+    if (VIRTIO_UNLIKELY(net->rx.pool_frame == 0 || !ring->usable)) {
+        ring_release(ring, slots, slot);
+        return;
+    }
+    if (VIRTIO_UNLIKELY(net->sync))
+        sync_for_device(net, slots[slot].data, ring->buffer_length);
+    repost(ring, slots, slot);
 }
 
 int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
@@ -303,35 +345,45 @@ int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint3
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
     struct virtio_ring *ring = &net->rx.ring;
     struct virtio_slot *slots = ring_slots(ring);
-    if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, RX_FLAGS)))
+    if (VIRTIO_UNLIKELY((queue_pair | (flags & ~RX_FLAGS)) != 0 || !net_has_memory(net)))
         return vn_net_refuse(net, ring, queue_pair, flags, RX_FLAGS);
     uint32_t done = 0;
     for (; done < count; done++) {
         uint16_t slot = packets[done].slot;
-        if (VIRTIO_UNLIKELY(!ring_slot_in(ring, slots, slot, ring->done, (uint16_t)(ring->used_index - ring->done))))
+        if (VIRTIO_UNLIKELY(!is_lent(ring, slots, slot)))
             break;
-        if (VIRTIO_LIKELY(net->rx.pool_frame != 0)) {
-            if (VIRTIO_UNLIKELY(net->sync))
-                sync_for_device(net, slots[slot].data, ring->buffer_length);
-            repost(ring, slots, slot);
-        } else {
-            slots[slot].length = 0;
-            ring->externals--;
-            ring_release(ring, slots, slot);
-        }
+        give_back(net, slots, slot);
     }
-    publish(net, flags);
+    if (VIRTIO_LIKELY(ring->usable))
+        publish(net, flags);
     return done == 0 && count != 0 ? VIRTIO_NET_ERROR_SLOT : (int32_t)done;
+}
+
+int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
+{
+    int32_t ready = virtio_net_rx_ready(net, queue_pair);
+    if (ready <= 0)
+        return ready < 0 ? ready : VIRTIO_NET_ERROR_NOT_READY;
+    const struct virtio_ring *ring = &net->rx.ring;
+    uint32_t id = shared_load32(&ring->used->ring[ring->used_index & ring->ring_mask].id);
+    bool in_flight = ring_slot_in(ring, ring_slots(ring), id, ring->used_index, ring_in_flight(ring));
+    /* One that is not breaks the queue, which the next peek does. */
+    return in_flight ? (int32_t)id : VIRTIO_NET_ERROR_NOT_READY;
+}
+
+int32_t virtio_net_rx_untold(const struct virtio_net *net, uint32_t queue_pair)
+{
+    int32_t ready = virtio_net_rx_ready(net, queue_pair);
+    return ready == 0 ? vn_ring_untold(&net->rx.ring) : ready < 0 ? ready : 0;
 }
 
 uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
 {
-    if (net == NULL || queue_pair != 0)
+    if (net == NULL || queue_pair != 0 || !net_has_memory(net))
         return NULL;
     const struct virtio_ring *ring = &net->rx.ring;
     const struct virtio_slot *slots = ring_slots(ring);
-    bool held = ring_slot_in(ring, slots, slot, ring->done, (uint16_t)(ring->used_index - ring->done));
-    return held ? slots[slot].data : NULL;
+    return is_lent(ring, slots, slot) ? slots[slot].data : NULL;
 }
 
 /* --------------------------------------------------------------------------------------------------- memory of the caller */

@@ -31,6 +31,7 @@
     X(VIRTIO_NET_ERROR_SLOT, "the caller does not hold this slot") \
     X(VIRTIO_NET_ERROR_NO_POOL, "this direction has no pool of buffers") \
     X(VIRTIO_NET_ERROR_QUEUE_FULL, "no slot is free") \
+    X(VIRTIO_NET_ERROR_NOT_READY, "the device has returned nothing yet") \
     X(VIRTIO_NET_ERROR_NO_MEMORY, "the host has no memory for the device; 0, bytes") \
     X(VIRTIO_NET_ERROR_DMA_ADDRESS, "the host's memory has an address that the device cannot use; address, bytes") \
     X(VIRTIO_NET_ERROR_MAGIC, "no virtio device at these registers; value, magic value") \

@@ -2,8 +2,8 @@
  * tx.c - transmit (virtio 1.2, 5.1.6.2): copying, in place, and from memory of the caller.
  *
  * Every way of sending is the same few steps: a free slot is prepared, its descriptor gets the frame's length, it is committed, and
- * the lot is published with one store and notified at most once. No call waits. The header in front of each frame stays all
- * zero, because no offload is agreed on, and is written when a buffer is placed.
+ * the lot is published with one store and notified at most once. No call waits. The header in front of each frame is all zero, because
+ * no offload is agreed on: a pool buffer's has been so since dma_alloc, and nobody writes it.
  */
 #include "net.h"
 #include "virtio/copy.h"
@@ -41,7 +41,7 @@ int32_t vn_net_tx_collect(struct virtio_net *net)
     return ready;
 }
 
-/* Nothing has come back: perhaps a notification got lost, perhaps the device has given up. */
+/* Nothing has come back: perhaps a notification was wrongly left out, perhaps the device has given up. */
 static int32_t look_after_stall(struct virtio_net *net)
 {
     struct virtio_ring *ring = &net->tx.ring;
@@ -245,7 +245,8 @@ int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
     struct virtio_ring *ring = &net->tx.ring;
     struct virtio_slot *slots = ring_slots(ring);
-    if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, 0)))
+    /* Also on a queue that is stopped or broken: what is held must not stay so for ever. */
+    if (VIRTIO_UNLIKELY((queue_pair | flags) != 0 || !net_has_memory(net)))
         return vn_net_refuse(net, ring, queue_pair, flags, 0);
     count = clamp(count);
     for (uint32_t done = 0; done < count; done++) {
@@ -268,7 +269,7 @@ static void clear_header(uint8_t *frame, uint32_t header_length)
 
 static int32_t check_external(const struct virtio_net *net, const struct virtio_net_packet *packet)
 {
-    if (packet->flags != 0)
+    if ((packet->flags & ~(uint32_t)VIRTIO_NET_PACKET_HAS_HEADER) != 0)
         return VIRTIO_NET_ERROR_UNSUPPORTED;
     if (packet->data == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
@@ -284,7 +285,8 @@ static void post_external(struct virtio_net *net, struct virtio_slot *slots, str
     slots[slot].cookie = packet->cookie;
     slots[slot].length |= VIRTIO_SLOT_EXTERNAL;
     ring->externals++;
-    clear_header(packet->data, ring->header_length);
+    if ((packet->flags & VIRTIO_NET_PACKET_HAS_HEADER) == 0)
+        clear_header(packet->data, ring->header_length);
     if (net->sync)
         sync_for_device(net, packet->data, packet->length);
     vn_ring_place_buffer(ring, slot, packet->device_address, packet->length);
@@ -373,13 +375,39 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
         code = vn_net_tx_collect(net);
         if (code == 0)
             code = look_after_stall(net);
-        if (code >= 0 && ring->interrupts && vn_ring_arm(ring))
+        /* What came before the arming interrupts nobody. Nothing is posted here, so this ends. */
+        while (code >= 0 && ring->interrupts && vn_ring_arm(ring))
             code = vn_net_tx_collect(net);
     } else if (net->state == VIRTIO_NET_STATE_RUNNING) {
         code = VIRTIO_NET_ERROR_NEEDS_RESET;
     }
     int32_t reaped = vn_net_reap(ring, false, packets, clamp(count));
     return reaped == 0 && code < 0 ? code : reaped;
+}
+
+int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
+{
+    int32_t code = virtio_net_tx_reap(net, queue_pair, 0, NULL, 0);
+    if (net == NULL)
+        return code;
+    const struct virtio_ring *ring = &net->tx.ring;
+    if (queue_pair == 0 && ring->done != ring->used_index)
+        return ring_slots(ring)[ring->done & ring->slot_mask].order;
+    return code < 0 ? code : VIRTIO_NET_ERROR_NOT_READY;
+}
+
+int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
+{
+    if (net == NULL || packet == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    struct virtio_ring *ring = &net->tx.ring;
+    struct virtio_slot *slots = ring_slots(ring);
+    if (queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
+        return vn_net_refuse(net, ring, queue_pair, 0, 0);
+    if (!ring_slot_in(ring, slots, packet->slot, ring->done, (uint16_t)(ring->used_index - ring->done)))
+        return VIRTIO_NET_ERROR_SLOT;
+    hand_out(ring, slots, packet->slot, packet);
+    return VIRTIO_NET_SUCCESS;
 }
 
 int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pair)
@@ -392,6 +420,13 @@ int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pai
     uint16_t in_flight = ring_in_flight(ring);
     uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
     return ready <= in_flight ? in_flight - ready : in_flight;
+}
+
+int32_t virtio_net_tx_untold(const struct virtio_net *net, uint32_t queue_pair)
+{
+    int32_t in_flight = virtio_net_tx_in_flight(net, queue_pair);
+    /* What the device has used it knew of. */
+    return in_flight > 0 ? in_flight == ring_in_flight(&net->tx.ring) && vn_ring_untold(&net->tx.ring) : in_flight;
 }
 
 int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair)

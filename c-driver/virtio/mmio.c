@@ -124,7 +124,11 @@ static void notify(void *context, uint32_t queue, uint32_t data)
 static uint32_t interrupt_ack(void *context)
 {
     uint32_t status = read32(context, VIRTIO_MMIO_INTERRUPT_STATUS);
-    if (status != 0 && status != VIRTIO_ALL_ONES)
+    if (status == VIRTIO_ALL_ONES)
+        return 0;
+    /* 4.2.2.2: no bit that the specification does not name. */
+    status &= VIRTIO_MMIO_INTERRUPT_QUEUE | VIRTIO_MMIO_INTERRUPT_CONFIG;
+    if (status != 0)
         write32(context, VIRTIO_MMIO_INTERRUPT_ACK, status);
     return status;
 }

@@ -88,8 +88,8 @@ struct virtio_ring {
     uint16_t decided;      /* avail.idx at the last decision about a notification */
     uint16_t notified;     /* avail.idx at the last notification */
     uint16_t refreshed;    /* used_index at the last vn_ring_refresh, which wrote used_event */
-    uint16_t stalled_at;   /* used_index at the last look that found nothing */
-    uint8_t stalled;       /* stalled_at is valid */
+    uint16_t idle_at;      /* used_index at the last look that found nothing */
+    uint16_t idle_looks;   /* such looks since something was found */
     uint8_t usable;        /* running, and not broken */
     uint8_t event_index;   /* EVENT_IDX agreed on */
     uint8_t interrupts;    /* asked for */
@@ -225,7 +225,10 @@ void vn_ring_park(struct virtio_ring *ring) VIRTIO_HIDDEN;
 bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* Asks for no interrupt. */
 void vn_ring_disarm(struct virtio_ring *ring) VIRTIO_HIDDEN;
-/* A look that found nothing: repeats a notification that may have got lost. Returns whether it did. */
+/* Whether buffers are in flight of which the device has been told none: the oldest was published after the last notification. */
+bool vn_ring_untold(const struct virtio_ring *ring) VIRTIO_HIDDEN;
+/* A look that found nothing: repeats a notification that was wrongly left out. Returns whether it is time to look at the device's status:
+ * after two such looks in a row, four, eight and so on. */
 bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_transport *transport) VIRTIO_HIDDEN;
 
 /* Keeps the 16-bit counters that are only looked at now and then from growing ambiguous, and used_event where it belongs. */

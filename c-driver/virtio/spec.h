@@ -82,6 +82,8 @@ struct virtq_used {
 #define VIRTIO_MMIO_CONFIG_GENERATION      0x0fcu
 #define VIRTIO_MMIO_CONFIG                 0x100u
 
+#define VIRTIO_MMIO_INTERRUPT_QUEUE        1u
+#define VIRTIO_MMIO_INTERRUPT_CONFIG       2u
 #define VIRTIO_MMIO_MAGIC_VALUE            0x74726976u /* "virt" */
 
 #endif /* VIRTIO_SPEC_H */

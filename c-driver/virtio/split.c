@@ -65,7 +65,7 @@ static void start_at(struct virtio_ring *ring, uint16_t held, uint16_t reserved)
     ring->prepared = reserved;
     ring->used_index = ring->avail_index = 0;
     ring->published = ring->decided = ring->notified = 0;
-    ring->stalled = 0;
+    ring->idle_looks = 0;
 }
 
 void vn_ring_free_all(struct virtio_ring *ring, uint32_t slots)
@@ -254,6 +254,11 @@ VIRTIO_COLD void vn_ring_refresh(struct virtio_ring *ring)
         vn_ring_park(ring);
 }
 
+bool vn_ring_untold(const struct virtio_ring *ring)
+{
+    return ring->published != ring->used_index && !reaches_in_flight(ring, ring->notified);
+}
+
 /*
  * The decision not to notify can be wrong through no fault of the driver's: a virtual processor without memory barriers (QEMU
  * 7.2 with one) loses the order of "store avail.idx, load avail_event". The oldest buffer in flight was then published after the
@@ -261,16 +266,14 @@ VIRTIO_COLD void vn_ring_refresh(struct virtio_ring *ring)
  */
 VIRTIO_COLD bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_transport *transport)
 {
-    if (ring->published == ring->used_index || reaches_in_flight(ring, ring->notified))
-        return false;
-    if (!ring->stalled || ring->stalled_at != ring->used_index) {
-        ring->stalled = 1;
-        ring->stalled_at = ring->used_index;
-        return false;
+    if (ring->idle_at != ring->used_index)
+        ring->idle_looks = 0;
+    ring->idle_at = ring->used_index;
+    uint16_t looks = ++ring->idle_looks;
+    if (looks >= 2 && vn_ring_untold(ring)) {
+        ring->decided = ring->published;
+        counter_add(&ring->rekicks, 1);
+        vn_ring_notify(ring, transport);
     }
-    ring->stalled = 0;
-    ring->decided = ring->published;
-    counter_add(&ring->rekicks, 1);
-    vn_ring_notify(ring, transport);
-    return true;
+    return looks >= 2 && (looks & (looks - 1)) == 0;
 }

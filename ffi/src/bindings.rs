@@ -35,6 +35,7 @@ pub const VIRTIO_NET_ERROR_BUFFER_TOO_SMALL: _bindgen_ty_1 = -13;
 pub const VIRTIO_NET_ERROR_SLOT: _bindgen_ty_1 = -14;
 pub const VIRTIO_NET_ERROR_NO_POOL: _bindgen_ty_1 = -15;
 pub const VIRTIO_NET_ERROR_QUEUE_FULL: _bindgen_ty_1 = -16;
+pub const VIRTIO_NET_ERROR_NOT_READY: _bindgen_ty_1 = -17;
 pub const VIRTIO_NET_ERROR_NO_MEMORY: _bindgen_ty_1 = -32;
 pub const VIRTIO_NET_ERROR_DMA_ADDRESS: _bindgen_ty_1 = -33;
 pub const VIRTIO_NET_ERROR_MAGIC: _bindgen_ty_1 = -48;
@@ -138,6 +139,7 @@ const _: () = {
 };
 pub const VIRTIO_NET_PACKET_LOST: _bindgen_ty_4 = 1;
 pub const VIRTIO_NET_PACKET_EXTERNAL: _bindgen_ty_4 = 2;
+pub const VIRTIO_NET_PACKET_HAS_HEADER: _bindgen_ty_4 = 4;
 pub const VIRTIO_NET_PACKET_MORE: _bindgen_ty_4 = 16;
 pub const VIRTIO_NET_PACKET_NEEDS_CSUM: _bindgen_ty_4 = 32;
 pub const VIRTIO_NET_PACKET_CSUM_VALID: _bindgen_ty_4 = 64;
@@ -571,6 +573,12 @@ unsafe extern "C" {
         packets: *mut virtio_net_packet,
         count: u32,
     ) -> i32;
+    pub fn virtio_net_tx_next(net: *mut virtio_net, queue_pair: u32) -> i32;
+    pub fn virtio_net_tx_take(
+        net: *mut virtio_net,
+        queue_pair: u32,
+        packet: *mut virtio_net_packet,
+    ) -> i32;
     pub fn virtio_net_tx_free(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_tx_in_flight(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_receive(
@@ -601,6 +609,9 @@ unsafe extern "C" {
         packets: *const virtio_net_packet,
         count: u32,
     ) -> i32;
+    pub fn virtio_net_tx_untold(net: *const virtio_net, queue_pair: u32) -> i32;
+    pub fn virtio_net_rx_untold(net: *const virtio_net, queue_pair: u32) -> i32;
+    pub fn virtio_net_rx_next(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_rx_frame(
         net: *const virtio_net,
         queue_pair: u32,
