@@ -72,6 +72,11 @@ impl Pool {
         }
     }
 
+    /// Whether buffers were dropped that the driver has not looked for yet.
+    pub(crate) fn any_returned(&self) -> bool {
+        self.any_returned.load(Ordering::Relaxed)
+    }
+
     /// Calls `take` with the slot of each buffer that was dropped since the last time.
     pub(crate) fn harvest(&self, mut take: impl FnMut(u16)) {
         if !self.any_returned.load(Ordering::Relaxed) {

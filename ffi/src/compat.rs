@@ -12,6 +12,7 @@
 use crate::buffer::{Pool, RxBuffer, TxBuffer};
 use crate::driver::{Info, Link, NetDevice, Options, Statistics};
 use crate::sys::*;
+use crate::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, translate};
 use crate::virtio_drivers::transport::{InterruptStatus, Transport};
 use crate::virtio_drivers::{BufferDirection, Error, Hal, Result};
 use crate::{Error as DriverError, ErrorDetail};
@@ -19,16 +20,12 @@ use alloc::boxed::Box;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
-/// Bytes of a receive buffer at least, header included: the largest frame without a tag, and the header.
-const MIN_BUFFER_LEN: usize = 1526;
 /// Bytes of the header at most.
 const HEADER: usize = 12;
 /// Frames up to this length are copied; longer ones are cheaper to share than to copy.
 const COPY_LIMIT: usize = 256;
 /// Frames taken from the driver by one call, and buffers given back by one, at most.
 const AHEAD: usize = 8;
-/// How often a full queue is looked at before `send` gives up, and frames in flight before `drop` does.
-const WAIT_LOOKS: usize = 1_000_000;
 
 /// A frame that was taken from the driver and not yet by the caller.
 #[derive(Clone, Copy, Default)]
@@ -55,12 +52,17 @@ pub struct VirtIONet<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     batches: Box<Batches>,
     /// Buffers lent and not recycled; dropped ones count until the end.
     lent: isize,
+    /// Buffers that are the caller's now, as far as is known.
+    out: u16,
     /// Frames in flight that lie in their own buffer.
     kept: u16,
     slots: u16,
+    rx_slots: u16,
     next: u8,
     seen: u8,
     recycled: u8,
+    /// How many frames are taken ahead, and buffers held back, at most.
+    batch: u8,
     header: u8,
 }
 
@@ -87,10 +89,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             batches: Box::default(),
             lent: 0,
             kept: 0,
+            out: 0,
             slots: u16::try_from(info.tx_slots).unwrap_or(u16::MAX),
+            rx_slots: u16::try_from(info.rx_slots).unwrap_or(u16::MAX),
             next: 0,
             seen: 0,
             recycled: 0,
+            batch: (info.rx_slots / 4).clamp(1, AHEAD) as u8,
             header: info.header_length as u8,
         })
     }
@@ -154,16 +159,31 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.net.mac_address()
     }
 
-    /// Whether [`Self::send`] would post a frame without waiting.
+    /// Whether [`Self::send`] has room for a frame. It counts frames that the device has sent and nobody has taken back. It is also true where a full
+    /// queue may be stuck because the device was not notified, which `send` then repeats.
     #[must_use]
     pub fn can_send(&self) -> bool {
-        self.net.tx_in_flight() < usize::from(self.slots) && self.is_usable()
+        self.is_usable() && (self.net.tx_in_flight() < usize::from(self.slots) || self.net.tx_untold())
     }
 
-    /// Whether a frame waits.
+    /// Whether to call [`Self::receive`]: a frame waits, or buffers that were dropped do, or the device may have to be notified again. In the last
+    /// two cases `receive` may answer `NotReady`.
     #[must_use]
     pub fn can_recv(&self) -> bool {
-        self.next < self.seen || self.net.rx_ready() != 0
+        // SAFETY: the pool lives until the driver releases it.
+        let returned = unsafe { self.pool.as_ref() }.any_returned();
+        self.next < self.seen || self.net.rx_ready() != 0 || returned || self.net.rx_untold()
+    }
+
+    /// Does what is due: takes back what was sent and what was dropped, and repeats a notification where one was wrongly left out. [`Self::receive`]
+    /// does it too where it finds nothing. For callers that do neither that nor [`Self::send`] before [`Self::can_send`] changes.
+    ///
+    /// # Errors
+    /// `IoError` where the device needs a reset.
+    pub fn poll(&mut self) -> Result {
+        self.harvest()?;
+        self.flush_back()?;
+        self.reap()
     }
 
     fn is_usable(&self) -> bool {
@@ -184,6 +204,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         };
         self.next += 1;
         self.lent += 1;
+        self.out += 1;
         let frame = self.frame_of(slot)?;
         // SAFETY: the slot is held since `look_ahead`, where C told its frame and its length, behind a header of these bytes.
         Ok(unsafe { RxBuffer::new(self.pool, frame, length, slot, self.header) })
@@ -196,7 +217,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     pub fn recycle_rx_buffer(&mut self, rx_buf: RxBuffer) -> Result {
         let Ok(slot) = rx_buf.into_slot(self.pool) else { return Ok(()) };
         self.lent -= 1;
-        self.put_back(slot)
+        self.put_back(slot)?;
+        self.harvest()
     }
 
     /// A buffer for a frame of `buf_len` bytes, all zero.
@@ -211,6 +233,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// `InvalidParam` for a frame below 14 bytes or above what the device takes; `QueueFull` where every slot is taken and the device
     /// sends none for long; `IoError` where the device needs a reset.
     pub fn send(&mut self, tx_buf: TxBuffer) -> Result {
+        self.harvest()?;
         self.wait_for_slot()?;
         if tx_buf.packet_len() <= COPY_LIMIT {
             return self.net.send(tx_buf.packet()).map_err(translate);
@@ -221,22 +244,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
 
 /// What the driver's `Drop` and the public calls are made of.
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> {
-    /// How many frames may be taken ahead, and as many buffers held back: half the queue together, at most.
-    const BATCH: usize = if QUEUE_SIZE / 4 > AHEAD {
-        AHEAD
-    } else if QUEUE_SIZE >= 8 {
-        QUEUE_SIZE / 4
-    } else {
-        1
-    };
-
     /// Takes the next frames from C. With none there it gives every buffer back, and looks after the transmit queue.
     fn look_ahead(&mut self) -> Result {
         self.harvest()?;
         let mut packets = [virtio_net_packet::default(); AHEAD];
         // SAFETY: there is room for so many packets.
         let count =
-            unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, packets.as_mut_ptr(), Self::BATCH as u32) };
+            unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, packets.as_mut_ptr(), u32::from(self.batch)) };
         let count = DriverError::check(count).map_err(translate)?;
         for (seen, packet) in self.batches.ahead.iter_mut().zip(&packets) {
             *seen = Seen { slot: packet.slot, length: packet.length as u16 };
@@ -267,12 +281,15 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         result
     }
 
+    /// Keeps the slot until there is a batch of them; where the caller has many, the device needs each at once.
     fn put_back(&mut self, slot: u16) -> Result {
+        self.out -= 1;
         if let Some(place) = self.batches.back.get_mut(usize::from(self.recycled)) {
             *place = slot;
             self.recycled += 1;
         }
-        if usize::from(self.recycled) < Self::BATCH { Ok(()) } else { self.flush_back() }
+        let scarce = self.out + u16::from(self.recycled) > self.rx_slots / 2;
+        if scarce || self.recycled >= self.batch { self.flush_back() } else { Ok(()) }
     }
 
     fn flush_back(&mut self) -> Result {
@@ -396,24 +413,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUE
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> core::fmt::Debug for VirtIONet<H, T, QUEUE_SIZE> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("VirtIONet").field("net", &*self.net).finish_non_exhaustive()
-    }
-}
-
-/// The original's error for a status code.
-fn translate(error: DriverError) -> Error {
-    match error.code() {
-        VIRTIO_NET_ERROR_QUEUE_FULL => Error::QueueFull,
-        VIRTIO_NET_ERROR_NO_MEMORY | VIRTIO_NET_ERROR_DMA_ADDRESS => Error::DmaError,
-        VIRTIO_NET_ERROR_CONFIG_SPACE => Error::ConfigSpaceTooSmall,
-        VIRTIO_NET_ERROR_UNSUPPORTED => Error::Unsupported,
-        VIRTIO_NET_ERROR_SLOT => Error::WrongToken,
-        VIRTIO_NET_ERROR_INVALID_ARGUMENT
-        | VIRTIO_NET_ERROR_OPTIONS
-        | VIRTIO_NET_ERROR_STORAGE
-        | VIRTIO_NET_ERROR_FRAME_EMPTY
-        | VIRTIO_NET_ERROR_FRAME_TOO_LONG
-        | VIRTIO_NET_ERROR_BUFFER_TOO_SMALL => Error::InvalidParam,
-        _ => Error::IoError,
     }
 }
 

@@ -86,6 +86,19 @@ impl Options {
         self
     }
 
+    /// No receive pool: every receive buffer is the caller's.
+    pub(crate) fn without_receive_pool(mut self) -> Self {
+        self.0.rx_buffer_bytes = VIRTIO_NET_NO_POOL;
+        self
+    }
+
+    /// Header fields that were not agreed on are ignored, instead of costing the frame.
+    #[must_use]
+    pub fn trust_header(mut self) -> Self {
+        self.0.flags |= VIRTIO_NET_OPTION_TRUST_HEADER;
+        self
+    }
+
     /// Bytes in front of a received frame beyond the 16 that end at a 16-byte boundary: 2 aligns an IP header. At most 256.
     #[must_use]
     pub fn rx_headroom(mut self, bytes: u32) -> Self {
@@ -286,6 +299,18 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     pub fn rx_ready(&self) -> usize {
         // SAFETY: the handle is that of a driver.
         Error::check(unsafe { virtio_net_rx_ready(self.shared_handle(), 0) }).unwrap_or(0) as usize
+    }
+
+    /// Whether the device was told of none of the frames in flight, and has sent none: then [`Self::poll_tx`] may have a notification to repeat.
+    pub(crate) fn tx_untold(&self) -> bool {
+        // SAFETY: the handle is that of a driver.
+        unsafe { virtio_net_tx_untold(self.shared_handle(), 0) > 0 }
+    }
+
+    /// The same for receive buffers and a call that looks for frames.
+    pub(crate) fn rx_untold(&self) -> bool {
+        // SAFETY: the handle is that of a driver.
+        unsafe { virtio_net_rx_untold(self.shared_handle(), 0) > 0 }
     }
 
     /// Copies a frame of 14 bytes or more to a slot and posts it.

@@ -1,7 +1,7 @@
 //! A virtio network driver written in C, for kernels written in Rust.
 //!
 //! [`VirtIONet`] has the interface of `virtio_drivers::device::net::VirtIONet`: change the `use` line and keep the rest, `Hal` and
-//! transports included. [`NetDevice`] is the driver's own interface, without a heap and without a wait: frames copied, or written and read
+//! transports included; [`VirtIONetRaw`] has that of its namesake. [`NetDevice`] is the driver's own interface, without a heap and without a wait: frames copied, or written and read
 //! in place. [`sys`] is the C interface itself, as `include/virtio_net.h` documents it.
 //!
 //! # Features
@@ -17,6 +17,7 @@
 extern crate alloc;
 
 #[allow(missing_docs, non_camel_case_types, clippy::undocumented_unsafe_blocks)]
+#[rustfmt::skip]
 mod bindings;
 #[allow(non_camel_case_types)]
 mod platform;
@@ -38,7 +39,14 @@ use virtio_drivers_0_12 as virtio_drivers;
 #[cfg(feature = "virtio-drivers-0_12")]
 mod driver;
 #[cfg(feature = "virtio-drivers-0_12")]
+mod raw;
+#[cfg(feature = "virtio-drivers-0_12")]
 mod thunks;
+#[cfg(feature = "virtio-drivers-0_12")]
+mod translate;
+
+#[cfg(feature = "virtio-drivers-0_12")]
+pub use raw::VirtIONetRaw;
 
 #[cfg(feature = "virtio-drivers-0_12")]
 pub use driver::{Info, Link, NetDevice, Options, RxFrame, Statistics, TxFrame};

@@ -20,15 +20,20 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> phy::Device for Net
         Self: 'a;
 
     fn receive(&mut self, _timestamp: Instant) -> Option<(RxFrame<'_>, TxFrame<'_>)> {
-        if self.rx_ready() == 0 {
-            // Nobody else looks after the frames in flight while nothing is sent. A broken device shows in the next call.
-            let _ = self.poll_tx();
+        // A frame may have to be answered, so it stays in the driver until there is room for the answer. Nobody else looks after the frames in
+        // flight while nothing is sent. A broken device shows in the next call.
+        if self.tx_free() == 0 && (self.poll_tx().is_err() || self.tx_free() == 0) {
             return None;
         }
         let handle = self.handle();
         // SAFETY: the handle is that of a driver, which the tokens borrow; they use the two directions, which share nothing.
-        let frames = unsafe { (TxFrame::reserve(handle).ok()?, RxFrame::peek(handle).ok()??) };
-        Some((frames.1, frames.0))
+        let Some(received) = unsafe { RxFrame::peek(handle) }.ok()? else {
+            let _ = self.poll_tx();
+            return None;
+        };
+        // SAFETY: as above.
+        let answer = unsafe { TxFrame::reserve(handle) }.ok()?;
+        Some((received, answer))
     }
 
     fn transmit(&mut self, _timestamp: Instant) -> Option<TxFrame<'_>> {
@@ -94,6 +99,12 @@ mod drop_in {
         lifetime: PhantomData<&'a mut ()>,
     }
 
+    /// Whether a frame can be sent, after a look for what the device has sent meanwhile.
+    fn has_room<H: Hal, T: Transport, const N: usize>(net: &mut VirtIONet<H, T, N>) -> bool {
+        // A broken device shows in the next call.
+        net.can_send() || net.poll().is_ok() && net.can_send()
+    }
+
     impl<H: Hal, T: Transport, const N: usize> phy::Device for VirtIONet<H, T, N> {
         type RxToken<'a>
             = RxToken<'a, H, T, N>
@@ -106,7 +117,7 @@ mod drop_in {
 
         fn receive(&mut self, _timestamp: Instant) -> Option<(RxToken<'_, H, T, N>, TxToken<'_, H, T, N>)> {
             // A frame may have to be answered, so it stays in the driver until there is room for the answer.
-            if !self.can_send() {
+            if !has_room(self) {
                 return None;
             }
             let buffer = VirtIONet::receive(self).ok()?;
@@ -115,7 +126,7 @@ mod drop_in {
         }
 
         fn transmit(&mut self, _timestamp: Instant) -> Option<TxToken<'_, H, T, N>> {
-            self.can_send().then(|| TxToken { net: NonNull::from(self), lifetime: PhantomData })
+            has_room(self).then(|| TxToken { net: NonNull::from(self), lifetime: PhantomData })
         }
 
         fn capabilities(&self) -> DeviceCapabilities {
