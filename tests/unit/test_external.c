@@ -161,6 +161,83 @@ static void bad_posts(void **state)
     take_down(f);
 }
 
+/* A header that is there already is left alone: the model finds what the caller wrote. */
+static void header_of_the_caller(void **state)
+{
+    struct fixture *f = *state;
+    bring_up(f);
+    struct memory *memory = share_memory(f, VIRTIO_NET_DMA_TO_DEVICE);
+    uint32_t header = info_of(f).header_length;
+    struct virtio_net_packet packet = packet_of(memory, 0, 100);
+    memset(packet.data - header, 0, header);
+    frame_fill(packet.data, 100, 1);
+    packet.flags = VIRTIO_NET_PACKET_HAS_HEADER;
+    assert_int_equal(virtio_net_tx_post(f->net, 0, 0, &packet, 1), 1);
+    assert_sent(f, 100, 1);
+    f->model->on_violation = NULL;
+    packet = packet_of(memory, 1, 100);
+    packet.flags = VIRTIO_NET_PACKET_HAS_HEADER;
+    assert_int_equal(virtio_net_tx_post(f->net, 0, 0, &packet, 1), 1);
+    assert_int_equal(atomic_exchange(&f->model->violations, 0), 1);
+    take_down(f);
+}
+
+/* The caller takes its frames back in an order of its own. */
+static void taken_in_any_order(void **state)
+{
+    struct fixture *f = *state;
+    bring_up(f);
+    struct memory *memory = share_memory(f, VIRTIO_NET_DMA_TO_DEVICE);
+    assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+    for (uint64_t round = 0; round < 50; round++) {
+        struct virtio_net_packet back = {.slot = 0};
+        f->model->hold_tx = true;
+        post_frames(f, memory, BUFFERS, round);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+        back.slot = f->packets[3].slot;
+        assert_int_equal(virtio_net_tx_take(f->net, 0, &back), VIRTIO_NET_ERROR_SLOT);
+        assert_int_equal(model_held(f->model, MODEL_TX), BUFFERS);
+        assert_int_equal(model_tx_complete(f->model, BUFFERS), BUFFERS);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), f->packets[0].slot);
+        for (uint32_t left = BUFFERS; left > 0; left--) {
+            uint32_t which = (uint32_t)mix(round, left) % left;
+            back.slot = f->packets[which].slot;
+            assert_int_equal(virtio_net_tx_take(f->net, 0, &back), VIRTIO_NET_SUCCESS);
+            assert_true(back.cookie == f->packets[which].cookie);
+            assert_int_equal(back.flags, VIRTIO_NET_PACKET_EXTERNAL);
+            assert_int_equal(virtio_net_tx_take(f->net, 0, &back), VIRTIO_NET_ERROR_SLOT);
+            f->packets[which] = f->packets[left - 1];
+            assert_int_equal(virtio_net_tx_free(f->net, 0), BUFFERS - left + 1);
+        }
+        assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+        f->model->hold_tx = false;
+        assert_working(f, round);
+    }
+    take_down(f);
+}
+
+static void next_and_take_arguments(void **state)
+{
+    struct fixture *f = *state;
+    struct virtio_net_packet packet = {.slot = 0};
+    bring_up(f);
+    assert_int_equal(virtio_net_tx_next(NULL, 0), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(virtio_net_tx_take(NULL, 0, &packet), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(virtio_net_tx_take(f->net, 0, NULL), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(virtio_net_rx_next(NULL, 0), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(virtio_net_tx_next(f->net, 1), VIRTIO_NET_ERROR_QUEUE_PAIR);
+    assert_int_equal(virtio_net_tx_take(f->net, 1, &packet), VIRTIO_NET_ERROR_QUEUE_PAIR);
+    assert_int_equal(virtio_net_rx_next(f->net, 1), VIRTIO_NET_ERROR_QUEUE_PAIR);
+    for (uint32_t slot = 0; slot < 65536; slot += slot < 32 ? 1 : 97) {
+        packet.slot = (uint16_t)slot;
+        assert_int_equal(virtio_net_tx_take(f->net, 0, &packet), VIRTIO_NET_ERROR_SLOT);
+    }
+    /* A pool frame that has come back is nobody's to take. */
+    send_one(f, 60, 1);
+    assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+    take_down(f);
+}
+
 /* After a stop every cookie comes back: LOST where the device had not used the buffer. */
 static void stop_returns_cookies(void **state)
 {
@@ -326,5 +403,6 @@ static void dropped_frame_returns_cookie(void **state)
 }
 
 TEST_PROGRAM(OVER_VARIANTS(transmit), OVER_VARIANTS(never_dropped), OVER_VARIANTS(mixed_with_pool), OVER_VARIANTS(bad_posts),
+             OVER_VARIANTS(header_of_the_caller), OVER_VARIANTS(taken_in_any_order), OVER_VARIANTS(next_and_take_arguments),
              OVER_VARIANTS(stop_returns_cookies), OVER_VARIANTS(receive), OVER_VARIANTS(stop_returns_receive_cookies),
              OVER_VARIANTS(bad_receive_posts), OVER_VARIANTS(pool_leaves_no_slot), OVER_VARIANTS(dropped_frame_returns_cookie))

@@ -116,6 +116,44 @@ static void recover_with_everything_in_use(void **state)
     take_down(f);
 }
 
+/* What the caller holds goes back while the driver is stopped or its queues are broken; afterwards every slot works. */
+static void give_back_while_down(void **state)
+{
+    struct fixture *f = *state;
+    bring_up(f);
+    for (uint32_t round = 0; round < 20; round++) {
+        struct virtio_net_packet reserved[4];
+        struct virtio_net_packet lent[4];
+        bool broken = round % 2 == 0;
+        for (uint64_t i = 0; i < 5; i++)
+            deliver(f, FRAME_MIN, i);
+        assert_int_equal(virtio_net_tx_reserve(f->net, 0, 0, reserved, 4), 4);
+        assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, lent, 4), 4);
+        if (broken) {
+            model_set_used_index(f->model, MODEL_TX, 0x7777);
+            model_set_used_index(f->model, MODEL_RX, 0x7777);
+            assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
+            assert_int_equal(virtio_net_receive(f->net, 0, 0, f->frame, 2048), VIRTIO_NET_ERROR_NEEDS_RESET);
+        } else {
+            assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+        }
+        assert_int_equal(virtio_net_tx_cancel(f->net, 0, 0, reserved + 1, 3), 3);
+        assert_int_equal(virtio_net_tx_cancel(f->net, 0, 0, reserved + 1, 1), VIRTIO_NET_ERROR_SLOT);
+        assert_int_equal(virtio_net_rx_release(f->net, 0, 0, lent + 1, 3), 3);
+        assert_int_equal(virtio_net_rx_release(f->net, 0, 0, lent + 1, 1), VIRTIO_NET_ERROR_SLOT);
+        frame_assert(lent[0].data, lent[0].length, FRAME_MIN, 0);
+        assert_int_equal(virtio_net_recover(f->net), VIRTIO_NET_SUCCESS);
+        assert_int_equal(virtio_net_tx_free(f->net, 0), 15);
+        assert_int_equal(model_held(f->model, MODEL_RX), 15);
+        assert_int_equal(virtio_net_tx_cancel(f->net, 0, 0, reserved, 1), 1);
+        assert_int_equal(virtio_net_rx_release(f->net, 0, 0, lent, 1), 1);
+        assert_int_equal(model_held(f->model, MODEL_RX), 16);
+        for (uint64_t seed = 0; seed < 20; seed++)
+            assert_working(f, seed);
+    }
+    take_down(f);
+}
+
 /* ---------------------------------------------------------------------------------------------------------- NEEDS_RESET */
 
 static void needs_reset(void **state)
@@ -398,8 +436,9 @@ static void two_drivers(void **state)
 }
 
 TEST_PROGRAM(OVER_VARIANTS(stop_and_start), OVER_VARIANTS(wrong_states), OVER_VARIANTS(recover_with_everything_in_use),
-             OVER_VARIANTS(needs_reset), OVER_VARIANTS(needs_reset_seen_by_sender), OVER_VARIANTS(status_cleared_by_device),
-             OVER_VARIANTS(features_change_over_restart), OVER_VARIANTS(queues_change_over_restart),
-             OVER_VARIANTS(recovery_is_repeated), OVER_VARIANTS(close_with_stuck_device), OVER_VARIANTS(stop_with_stuck_device),
-             OVER_VARIANTS(slow_reset), OVER_VARIANTS(device_gone), OVER_VARIANTS(abandon),
-             OVER_VARIANTS(abandon_after_failed_stop), OVER_VARIANTS(close_in_every_state), OVER_VARIANTS(two_drivers))
+             OVER_VARIANTS(give_back_while_down), OVER_VARIANTS(needs_reset), OVER_VARIANTS(needs_reset_seen_by_sender),
+             OVER_VARIANTS(status_cleared_by_device), OVER_VARIANTS(features_change_over_restart),
+             OVER_VARIANTS(queues_change_over_restart), OVER_VARIANTS(recovery_is_repeated),
+             OVER_VARIANTS(close_with_stuck_device), OVER_VARIANTS(stop_with_stuck_device), OVER_VARIANTS(slow_reset),
+             OVER_VARIANTS(device_gone), OVER_VARIANTS(abandon), OVER_VARIANTS(abandon_after_failed_stop),
+             OVER_VARIANTS(close_in_every_state), OVER_VARIANTS(two_drivers))

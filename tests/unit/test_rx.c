@@ -175,6 +175,35 @@ static void foreign_slots(void **state)
     take_down(f);
 }
 
+/* The next slot is told without being taken; one that cannot be is left to the call that takes it. */
+static void next_slot(void **state)
+{
+    struct fixture *f = *state;
+    bring_up(f);
+    assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+    for (uint64_t i = 0; i < 200; i++) {
+        struct virtio_net_packet packet;
+        struct model_delivery delivery = {.frame = f->frame, .length = 100};
+        delivery.position = (uint32_t)mix(i, 3) % model_held(f->model, MODEL_RX);
+        assert_true(model_rx_deliver_as(f->model, &delivery));
+        deliver(f, 100, i);
+        int32_t next = virtio_net_rx_next(f->net, 0);
+        assert_int_equal(virtio_net_rx_next(f->net, 0), next);
+        assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, &packet, 1), 1);
+        assert_int_equal(packet.slot, next);
+        assert_received(f, 100, i);
+        assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+        assert_int_equal(virtio_net_rx_release(f->net, 0, 0, &packet, 1), 1);
+    }
+    (void)model_held(f->model, MODEL_RX);
+    model_push_used(f->model, MODEL_RX, 0x10000, 100);
+    assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+    assert_int_equal(statistics_of(f).queues_broken, 0);
+    assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, f->packets, 1), VIRTIO_NET_ERROR_NEEDS_RESET);
+    assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
+    take_down(f);
+}
+
 /* A slot tells where its frame is for as long as the caller holds it. */
 static void frame_of_a_slot(void **state)
 {
@@ -316,6 +345,6 @@ static void always_one_more(void **state)
 
 TEST_PROGRAM(OVER_VARIANTS(every_length), OVER_VARIANTS(buffer_too_small), OVER_VARIANTS(bursts),
              OVER_VARIANTS(burst_with_small_buffer), OVER_VARIANTS(peek_all_then_release), OVER_VARIANTS(release_in_any_order),
-             OVER_VARIANTS(foreign_slots), OVER_VARIANTS(frame_of_a_slot), OVER_VARIANTS(mixed_calls), OVER_VARIANTS(headroom),
-             OVER_VARIANTS(drained_ring_is_announced), OVER_VARIANTS(deferred_notification), OVER_VARIANTS(first_fill),
-             OVER_VARIANTS(always_one_more))
+             OVER_VARIANTS(foreign_slots), OVER_VARIANTS(frame_of_a_slot), OVER_VARIANTS(next_slot), OVER_VARIANTS(mixed_calls),
+             OVER_VARIANTS(headroom), OVER_VARIANTS(drained_ring_is_announced), OVER_VARIANTS(deferred_notification),
+             OVER_VARIANTS(first_fill), OVER_VARIANTS(always_one_more))
