@@ -1,0 +1,164 @@
+//! What a packet costs: no heap block and no call of the `Hal` where none is promised.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends with the first of them")]
+
+extern crate virtio_drivers_0_12 as virtio_drivers;
+
+mod device;
+
+use device::{FakeTransport, KINDS, Machine, TestHal, frame, machine};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+use virtio_net_c::{NetDevice, Options};
+
+thread_local! {
+    static BLOCKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The system's allocator, which counts the blocks that each thread takes or gives back.
+struct Counting;
+
+fn count() {
+    // A thread that ends has no counter any more.
+    let _ = BLOCKS.try_with(|blocks| blocks.set(blocks.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: by the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: by the caller's promise.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: by the caller's promise.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Calls of the allocator in `act`.
+fn blocks<R>(act: impl FnOnce() -> R) -> (R, usize) {
+    let before = BLOCKS.get();
+    let result = act();
+    (result, BLOCKS.get() - before)
+}
+
+fn hal_calls(machine: &Machine) -> [usize; 4] {
+    let calls = &machine.calls;
+    [&calls.alloc, &calls.dealloc, &calls.share, &calls.unshare].map(|count| count.load(Ordering::Relaxed))
+}
+
+#[test]
+fn the_allocator_counts() {
+    assert_eq!(blocks(|| drop(std::hint::black_box(Box::new(1_u64)))).1, 2);
+    assert_eq!(blocks(|| ()).1, 0);
+}
+
+#[test]
+fn the_driver_needs_neither_heap_nor_hal() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let transport = FakeTransport::new(&card);
+        let made = blocks(|| NetDevice::<TestHal, _, 16, 16>::new(transport, Options::new()).unwrap());
+        let mut net = made.0;
+        let before = hal_calls(&plug);
+        let mut buffer = [0; 1518];
+        for number in 0..200 {
+            for length in [14, 60, 256, 257, 1514] {
+                let bytes = frame(length, number);
+                assert_eq!(blocks(|| net.send(&bytes).unwrap()).1, 0);
+                assert_eq!(blocks(|| net.poll_tx().unwrap()).1, 0);
+                assert_eq!(card.sent(), [frame(length, number)]);
+                let written = blocks(|| {
+                    let mut room = net.reserve().unwrap();
+                    room[..length].copy_from_slice(&bytes);
+                    room.send(length).unwrap();
+                });
+                assert_eq!((written.1, card.sent().len()), (0, 1));
+                assert!(card.deliver(&bytes) && card.deliver(&bytes));
+                assert_eq!(blocks(|| net.receive(&mut buffer).unwrap()), (Some(length), 0));
+                assert_eq!(blocks(|| net.peek().unwrap().map(|lent| lent.len())), (Some(length), 0));
+                assert_eq!(blocks(|| net.receive(&mut buffer).unwrap()), (None, 0));
+                assert_eq!(
+                    blocks(|| (net.tx_free(), net.tx_in_flight(), net.rx_ready(), net.check().is_ok())).1,
+                    0
+                );
+            }
+        }
+        assert_eq!(hal_calls(&plug), before, "{}", kind.name);
+    }
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn the_drop_in_receives_without_a_heap() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = virtio_net_c::VirtIONet::<TestHal, _, 16>::new(FakeTransport::new(&card), 2048).unwrap();
+        let before = hal_calls(&plug);
+        let mut kept = Vec::with_capacity(8);
+        for number in 0..500 {
+            for place in 0..8 {
+                assert!(card.deliver(&frame(60 + place, number)));
+            }
+            let received = blocks(|| {
+                while let Ok(buffer) = net.receive() {
+                    kept.push(buffer);
+                }
+            });
+            assert_eq!((received.1, kept.len()), (0, 8));
+            let given_back = blocks(|| {
+                while let Some(buffer) = kept.pop() {
+                    if kept.len() % 3 != 0 {
+                        net.recycle_rx_buffer(buffer).unwrap();
+                    }
+                }
+                net.can_recv()
+            });
+            assert_eq!(given_back, (false, 0));
+            assert_eq!(blocks(|| net.receive().is_err()), (true, 0));
+        }
+        assert_eq!(hal_calls(&plug), before, "{}", kind.name);
+    }
+}
+
+/// A frame costs its buffer, which the caller asks for, and a large one is shared once.
+#[cfg(feature = "alloc")]
+#[test]
+fn the_drop_in_sends_from_the_buffer() {
+    use virtio_net_c::TxBuffer;
+
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = virtio_net_c::VirtIONet::<TestHal, _, 16>::new(FakeTransport::new(&card), 2048).unwrap();
+        let [alloc, dealloc, ..] = hal_calls(&plug);
+        let mut large = 0;
+        for number in 0..200 {
+            for length in [60, 256, 257, 1514] {
+                let bytes = frame(length, number);
+                let (buffer, made) = blocks(|| TxBuffer::from(&bytes));
+                let (_, sent) = blocks(|| net.send(buffer).unwrap());
+                assert_eq!(made, 1);
+                if length <= 256 {
+                    // Its buffer goes at once; the slots of large ones were taken back below.
+                    assert_eq!(sent, 1);
+                }
+                large += usize::from(length > 256);
+                assert_eq!(card.sent(), [bytes]);
+                assert!(net.receive().is_err());
+                assert_eq!(hal_calls(&plug), [alloc, dealloc, large, large]);
+            }
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The drop-in `VirtIONet`, call by call.
+
+use crate::device::{
+    FakeTransport, HEADER_ROOM, KINDS, Kind, LEGACY, MODERN, Machine, TX, frame, machine, number_of,
+};
+use crate::{BUFFER_LENGTH, DropIn, drop_in};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use virtio_drivers::Error;
+use virtio_net_c::{RxBuffer, TxBuffer, VirtIONet};
+
+/// What the drop-in shares instead of copying.
+const LARGE: usize = 257;
+
+fn shares(machine: &Machine) -> (usize, usize) {
+    (machine.calls.share.load(Ordering::Relaxed), machine.calls.unshare.load(Ordering::Relaxed))
+}
+
+#[test]
+fn comes_up_like_the_original() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = drop_in::<16>(&card);
+        assert_eq!(net.mac_address(), [0x52, 0x54, 0, 0xab, 0xcd, 0xef]);
+        assert!(net.can_send());
+        assert!(!net.can_recv());
+        assert!(matches!(net.receive(), Err(Error::NotReady)));
+        assert_eq!(card.buffers(), 16);
+        assert_eq!(net.info().rx_buffer_bytes, BUFFER_LENGTH - HEADER_ROOM);
+        drop(net);
+        assert_eq!((card.dropped(), plug.live(), shares(&plug)), (1, (0, 0), (0, 0)));
+    }
+}
+
+#[test]
+fn buffer_lengths_are_checked() {
+    for (length, fits) in [(0, false), (11, false), (1525, false), (1526, true), (65547, true), (65548, false)] {
+        let (_plug, card) = machine(MODERN);
+        let result = VirtIONet::<crate::TestHal, _, 2>::new(FakeTransport::new(&card), length);
+        assert_eq!(result.is_ok(), fits, "{length} bytes");
+        assert!(fits || matches!(result, Err(Error::InvalidParam)));
+        assert_eq!(card.dropped(), usize::from(!fits));
+    }
+}
+
+#[test]
+fn errors_have_the_names_of_the_original() {
+    fn error(change: impl FnOnce(&mut crate::device::Config), budget: usize) -> Error {
+        let (plug, card) = machine(MODERN);
+        plug.alloc_budget.store(budget, Ordering::Relaxed);
+        card.change(change);
+        let error = DropIn::<16>::new(FakeTransport::new(&card), BUFFER_LENGTH).err().unwrap();
+        assert_eq!((card.dropped(), plug.live()), (1, (0, 0)));
+        error
+    }
+    assert_eq!(error(|config| config.refuses_features = true, usize::MAX), Error::IoError);
+    assert_eq!(error(|config| config.config_bytes = 3, usize::MAX), Error::ConfigSpaceTooSmall);
+    assert_eq!(error(|_| (), 3), Error::DmaError);
+    let (_plug, card) = machine(MODERN);
+    assert_eq!(DropIn::<24>::new(FakeTransport::new(&card), BUFFER_LENGTH).err(), Some(Error::InvalidParam));
+}
+
+#[test]
+fn every_length_is_sent_as_it_is() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = drop_in::<16>(&card);
+        let mut large = 0;
+        for (number, length) in (0..).zip((14..300).chain([511, 512, 1000, 1513, 1514, 1518, 4000])) {
+            let bytes = frame(length, number);
+            let mut buffer = net.new_tx_buffer(length);
+            assert_eq!((buffer.packet_len(), buffer.packet()), (length, &*vec![0; length]));
+            buffer.packet_mut().copy_from_slice(&bytes);
+            net.send(if number % 2 == 0 { buffer } else { TxBuffer::from(&bytes) }).unwrap();
+            assert_eq!(card.sent(), [bytes], "{}, {length} bytes", kind.name);
+            large += usize::from(length >= LARGE);
+        }
+        assert_eq!(shares(&plug).0, large);
+        // The next look finds all of them done.
+        assert!(matches!(net.receive(), Err(Error::NotReady)));
+        assert_eq!(shares(&plug), (large, large));
+    }
+}
+
+#[test]
+fn wrong_lengths_are_refused() {
+    for kind in [MODERN, LEGACY] {
+        let (plug, card) = machine(kind);
+        let mut net = drop_in::<16>(&card);
+        for length in [0, 1, 13, 65536, 100_000] {
+            let buffer = net.new_tx_buffer(length);
+            assert_eq!(net.send(buffer), Err(Error::InvalidParam), "{length} bytes");
+        }
+        assert_eq!((shares(&plug), plug.live().1), ((2, 2), 0));
+        assert!(card.sent().is_empty());
+        for number in 0..16 {
+            net.send(TxBuffer::from(&frame(60, number))).unwrap();
+        }
+        assert!(!net.can_send());
+    }
+}
+
+/// N frames fit, `can_send` says so before each and through a shared reference, and the next one is refused in bounded time.
+#[test]
+fn can_send_tells_the_truth() {
+    fn check<const N: usize>(kind: Kind, length: usize) {
+        let (plug, card) = machine(kind);
+        let mut net = drop_in::<N>(&card);
+        for round in 0..3 {
+            let mut sent = 0;
+            while net.can_send() {
+                net.send(TxBuffer::from(&frame(length, sent))).unwrap();
+                sent += 1;
+                assert!(sent <= N as u32);
+            }
+            assert_eq!(sent, N as u32, "{} with frames of {length}", kind.name);
+            if round == 0 {
+                let start = Instant::now();
+                assert_eq!(net.send(TxBuffer::from(&frame(length, sent))), Err(Error::QueueFull));
+                assert!(start.elapsed() < Duration::from_secs(5));
+            }
+            // One comes back: there is room for one.
+            assert!(card.take());
+            let shared = &net;
+            assert!(!shared.can_send());
+            assert_eq!(card.finish(0), frame(length, 0));
+            assert!(shared.can_send());
+            net.send(TxBuffer::from(&frame(length, sent))).unwrap();
+            assert!(!net.can_send());
+            let numbers: Vec<u32> = card.sent().iter().map(|frame| number_of(frame)).collect();
+            assert_eq!(numbers, (1..=sent).collect::<Vec<_>>());
+        }
+        drop(net);
+        assert_eq!(plug.live(), (0, 0));
+    }
+    for kind in KINDS {
+        check::<2>(kind, 60);
+        check::<2>(kind, 1000);
+        check::<16>(kind, 256);
+        check::<16>(kind, 257);
+        check::<16>(kind, 1514);
+    }
+    for length in [60, 1514] {
+        check::<256>(MODERN, length);
+        check::<256>(KINDS[2], length);
+        check::<256>(LEGACY, length);
+    }
+    check::<1024>(MODERN, 60);
+}
+
+/// Buffers of frames that are on their way belong to the device: they are unshared once it has returned them, and once only.
+#[test]
+fn large_frames_stay_shared_until_they_are_sent() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = drop_in::<16>(&card);
+        for number in 0..10 {
+            net.send(TxBuffer::from(&frame(1514, number))).unwrap();
+        }
+        assert!(matches!(net.receive(), Err(Error::NotReady)));
+        assert_eq!((shares(&plug), plug.live().1), ((10, 0), 10));
+        while card.take() {}
+        // In another order than they were sent.
+        for number in [9, 0, 4] {
+            let place = number - [9, 0].iter().filter(|done| **done < number && number == 4).count();
+            assert_eq!(card.finish(place), frame(1514, number as u32));
+        }
+        assert!(matches!(net.receive(), Err(Error::NotReady)));
+        assert_eq!((shares(&plug), plug.live().1), ((10, 3), 7));
+        card.sent();
+        assert!(matches!(net.receive(), Err(Error::NotReady)));
+        assert_eq!((shares(&plug), plug.live().1), ((10, 10), 0));
+        drop(net);
+        assert_eq!(shares(&plug), (10, 10));
+    }
+}
+
+#[test]
+fn received_frames_are_whole() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = drop_in::<16>(&card);
+        for (number, length) in (0..).zip((60..200).chain([1000, 1500, 1513, 1514])) {
+            let bytes = frame(length, number);
+            assert!(!net.can_recv());
+            assert!(card.deliver(&bytes));
+            assert!(net.can_recv());
+            let mut buffer = net.receive().unwrap();
+            assert!(!net.can_recv());
+            assert_eq!((buffer.packet_len(), buffer.packet()), (length, &bytes[..]));
+            let header = if kind.legacy { HEADER_ROOM - 2 } else { HEADER_ROOM };
+            assert_eq!((buffer.as_bytes().len(), &buffer.as_bytes()[header..]), (header + length, &bytes[..]));
+            buffer.packet_mut().fill(0x11);
+            buffer.as_bytes_mut()[header] = 0x22;
+            assert_eq!((buffer.packet()[0], buffer.packet()[1]), (0x22, 0x11));
+            net.recycle_rx_buffer(buffer).unwrap();
+        }
+        assert_eq!(shares(&plug), (0, 0), "received frames need no sharing");
+    }
+}
+
+#[test]
+fn the_header_can_be_read() {
+    for kind in KINDS {
+        let (_plug, card) = machine(kind);
+        let mut net = drop_in::<16>(&card);
+        // hdr_len, gso_size and checksum places are of no meaning without their flags, and may be anything (5.1.6.4.2).
+        assert!(card.deliver_with(&[0, 0, 3, 2, 5, 4, 7, 6, 9, 8], &frame(60, 1), |id, length| (id, length)));
+        let buffer = net.receive().unwrap();
+        let header = format!("{:?}", buffer.header());
+        let buffers = u16::from(!kind.legacy);
+        let expected = format!(
+            "hdr_len: {}, gso_size: {}, csum_start: {}, csum_offset: {}, num_buffers: {buffers}",
+            0x203, 0x405, 0x607, 0x809
+        );
+        assert!(header.contains(&expected), "{header}");
+    }
+}
+
+#[test]
+fn buffers_come_back_in_any_order() {
+    fn check<const N: usize>(kind: Kind) {
+        let (_plug, card) = machine(kind);
+        let mut net = drop_in::<N>(&card);
+        let mut random = crate::device::Random(N as u64);
+        let (mut delivered, mut received) = (0, 0);
+        let mut kept: Vec<(u32, RxBuffer)> = Vec::new();
+        for _ in 0..50 * N {
+            while card.deliver(&frame(60, delivered)) {
+                delivered += 1;
+            }
+            if random.below(2) == 0 {
+                match net.receive() {
+                    Ok(buffer) => {
+                        assert_eq!(buffer.packet(), frame(60, received));
+                        kept.push((received, buffer));
+                        received += 1;
+                    }
+                    Err(error) => assert_eq!((error, received), (Error::NotReady, delivered)),
+                }
+            } else if !kept.is_empty() {
+                let (number, buffer) = kept.swap_remove(random.below(kept.len()));
+                assert_eq!(buffer.packet(), frame(60, number), "somebody wrote a buffer that was lent");
+                net.recycle_rx_buffer(buffer).unwrap();
+            }
+        }
+        assert!(received as usize > 10 * N);
+    }
+    for kind in KINDS {
+        check::<2>(kind);
+        check::<16>(kind);
+    }
+    check::<256>(MODERN);
+    check::<256>(LEGACY);
+}
+
+/// Whoever keeps every buffer starves the ring; it recovers with the first one, recycled or dropped.
+#[test]
+fn keeping_every_buffer_starves_the_ring() {
+    fn check<const N: usize>(kind: Kind, recycle: bool) {
+        let (_plug, card) = machine(kind);
+        let mut net = drop_in::<N>(&card);
+        for round in 0..5 {
+            let mut kept = Vec::new();
+            for number in 0..N as u32 {
+                assert!(card.deliver(&frame(60, number)), "round {round}, frame {number} of {N}");
+                kept.push(net.receive().unwrap());
+            }
+            assert!(!card.deliver(&frame(60, 0)), "there should be no buffer left");
+            assert!(matches!(net.receive(), Err(Error::NotReady)));
+            assert!(!card.deliver(&frame(60, 0)));
+            for (number, buffer) in (0..).zip(&kept) {
+                assert_eq!(buffer.packet(), frame(60, number));
+            }
+            let back = |net: &mut DropIn<N>, buffer| {
+                if recycle {
+                    net.recycle_rx_buffer(buffer).unwrap()
+                }
+            };
+            back(&mut net, kept.pop().unwrap());
+            assert!(matches!(net.receive(), Err(Error::NotReady)));
+            assert!(card.deliver(&frame(60, 99)), "one buffer is back");
+            let buffer = net.receive().unwrap();
+            assert_eq!(buffer.packet(), frame(60, 99));
+            kept.push(buffer);
+            for buffer in kept {
+                back(&mut net, buffer);
+            }
+            assert!(matches!(net.receive(), Err(Error::NotReady)));
+            assert_eq!(card.buffers(), N, "round {round}: all are back");
+        }
+    }
+    for kind in KINDS {
+        for recycle in [true, false] {
+            check::<2>(kind, recycle);
+            check::<16>(kind, recycle);
+            check::<256>(kind, recycle);
+        }
+    }
+    check::<1024>(MODERN, false);
+}
+
+/// Recycled buffers go back a few at a time, but the ring never runs dry for that: half of it at most is held back.
+#[test]
+fn the_ring_is_refilled_while_frames_flow() {
+    fn check<const N: usize>() {
+        let (_plug, card) = machine(MODERN);
+        let mut net = drop_in::<N>(&card);
+        for number in 0..10 * N as u32 {
+            assert!(card.deliver(&frame(60, number)));
+            let buffer = net.receive().unwrap();
+            net.recycle_rx_buffer(buffer).unwrap();
+            assert!(card.buffers() >= N / 2, "{} of {N} buffers", card.buffers());
+        }
+    }
+    check::<2>();
+    check::<4>();
+    check::<8>();
+    check::<16>();
+    check::<256>();
+}
+
+/// Frames that wait in the look-ahead count for `can_recv`, and are not there twice.
+#[test]
+fn frames_seen_ahead_are_counted_once() {
+    let (_plug, card) = machine(MODERN);
+    let mut net = drop_in::<16>(&card);
+    for number in 0..16 {
+        assert!(card.deliver(&frame(60, number)));
+    }
+    for number in 0..16 {
+        assert!(net.can_recv());
+        let buffer = net.receive().unwrap();
+        assert_eq!(buffer.packet(), frame(60, number));
+        net.recycle_rx_buffer(buffer).unwrap();
+    }
+    assert!(!net.can_recv());
+    assert!(matches!(net.receive(), Err(Error::NotReady)));
+    assert_eq!(net.statistics().rx_frames, 16);
+}
+
+/// Nobody has to send again for the buffers of sent frames to come back, nor for a lost notification to be repeated.
+#[test]
+fn receiving_looks_after_sent_frames() {
+    let (plug, card) = machine(MODERN);
+    let mut net = drop_in::<16>(&card);
+    net.send(TxBuffer::from(&frame(1000, 1))).unwrap();
+    assert_eq!((card.sent().len(), plug.live().1), (1, 1));
+    assert!(matches!(net.receive(), Err(Error::NotReady)));
+    assert_eq!(plug.live().1, 0);
+    assert_eq!(card.notifications(TX), 1);
+}
