@@ -196,9 +196,12 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// The buffer is the one that [`Self::receive_begin`] returned the token for.
     pub unsafe fn receive_complete(&mut self, token: u16, rx_buf: &mut [u8]) -> Result<(usize, usize)> {
         let mut packet = virtio_net_packet::default();
+        let waiting = self.net.rx_ready() != 0;
         match self.poll_receive() {
             Some(next) if next == token => {}
             Some(_) => return Err(Error::WrongToken),
+            // Something waits, and it is no buffer that the device has: the look below breaks the queue.
+            None if waiting => {}
             None => {
                 // SAFETY: with a count of 0 no packet is written; the call tells whether the queue is broken.
                 let code = unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, &mut packet, 0) };
