@@ -10,6 +10,7 @@ mod device;
 mod bring_up;
 mod hostile;
 mod interrupts;
+mod raw;
 mod receive;
 mod smoltcp_peer;
 mod transmit;

@@ -10,6 +10,15 @@ use virtio_net_c::TxBuffer;
 const FRAMES: u32 = 5_000;
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Ends the echo, also where the driver's side panics.
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Runs the card as an echo beside `driver`, until that returns.
 fn beside_an_echo(kind: Kind, driver: impl FnOnce(&std::sync::Arc<crate::device::Card>)) {
     let (_plug, card) = machine(kind);
@@ -25,8 +34,8 @@ fn beside_an_echo(kind: Kind, driver: impl FnOnce(&std::sync::Arc<crate::device:
                 std::thread::yield_now();
             }
         });
+        let _end = AtEnd(&done);
         driver(&card);
-        done.store(true, Ordering::Relaxed);
     });
 }
 
