@@ -9,7 +9,7 @@
  * handle from then on. It holds no address of its own, and never lies in memory that the device can reach.
  *
  * Results. Every call that can fail returns an int32_t: a count or VIRTIO_NET_SUCCESS (0) where it succeeded, a negative
- * VIRTIO_NET_ERROR_* where it did not. virtio_net_last_error tells which register or ring field was wrong.
+ * VIRTIO_NET_ERROR_* where it did not. virtio_net_get_last_error tells which register or ring field was wrong.
  *
  * Threads. The calls are in four groups, named in each comment:
  *   whole     needs the driver alone: no other call at the same time;
@@ -43,7 +43,8 @@ extern "C" {
 
 /* ------------------------------------------------------------------------------------------------ version and storage */
 
-/* Version of this interface: major * 65536 + minor. The same major number means the same binary interface, grown. */
+/* Version of this interface: major * 65536 + minor. The same major number means the same binary interface, grown; while it is 0, each
+ * minor number is an interface of its own. */
 #define VIRTIO_NET_ABI_MAJOR   0
 #define VIRTIO_NET_ABI_MINOR   1
 #define VIRTIO_NET_ABI_VERSION 1
@@ -110,7 +111,7 @@ enum {
 
 /* --------------------------------------------------------------------------------------------------- features (bit numbers) */
 
-/* Bits that this driver knows (5.1.3, 6). Which of them it asks for: virtio_net_info. */
+/* Bits that this driver knows (5.1.3, 6). Which of them it asks for: virtio_net_get_info. */
 enum {
     VIRTIO_NET_FEATURE_CSUM = 0,
     VIRTIO_NET_FEATURE_GUEST_CSUM = 1,
@@ -154,7 +155,7 @@ struct virtio_net_options {
                                   VIRTIO_NET_NO_POOL: no pool */
     uint32_t rx_headroom; /* bytes between a 16-byte boundary plus 16 and the received frame, 0..256: 2 aligns the IP header */
     uint32_t log_level;   /* lines up to this VIRTIO_NET_LOG_* level; 0: errors and warnings */
-    uint32_t reset_timeout_us; /* limit for a reset, in microseconds; 0: 100,000 */
+    uint32_t reset_timeout_us; /* limit for a reset, in microseconds, 10,000,000 at most; 0: 100,000 */
     uint8_t fallback_mac[6];   /* address of a device that has none, or one that is not unicast; all zero: none given */
     uint8_t reserved[6];       /* 0 */
 };
@@ -207,7 +208,7 @@ struct virtio_net_packet {
 
 /* Where a driver stands in its life. */
 enum {
-    VIRTIO_NET_STATE_CLOSED = 0, /* not set up, or set up without success: only virtio_net_last_error may be called */
+    VIRTIO_NET_STATE_CLOSED = 0, /* not set up, or set up without success: only virtio_net_get_last_error may be called */
     VIRTIO_NET_STATE_RUNNING = 1,
     VIRTIO_NET_STATE_STOPPED = 2,  /* virtio_net_stop; memory and settings are kept */
     VIRTIO_NET_STATE_FAILED = 3,   /* a queue is broken or the device needs a reset: virtio_net_recover */
@@ -244,13 +245,13 @@ struct virtio_net_statistics {
     uint64_t tx_bytes;           /* of these frames */
     uint64_t tx_completed;       /* used by the device */
     uint64_t tx_kicks;           /* notifications of the transmit queue, repeated ones included */
-    uint64_t tx_rekicks;         /* notifications repeated because nothing moved */
+    uint64_t tx_rekicks;         /* of these, ones that the device had not asked for, to be sure */
     uint64_t tx_full;            /* frames refused for want of a slot */
     uint64_t tx_lost;            /* frames in flight when the device was reset */
     uint64_t rx_frames;          /* given to the caller */
     uint64_t rx_bytes;           /* of these frames */
     uint64_t rx_kicks;           /* notifications of the receive queue, repeated ones included */
-    uint64_t rx_rekicks;         /* notifications repeated because nothing moved */
+    uint64_t rx_rekicks;         /* of these, ones that the device had not asked for, to be sure */
     uint64_t rx_dropped_short;   /* used length below the header and an Ethernet header */
     uint64_t rx_dropped_long;    /* used length above the buffer */
     uint64_t rx_dropped_header;  /* header with a feature that was not agreed on */
@@ -262,7 +263,7 @@ struct virtio_net_statistics {
     uint64_t quarantined_bytes;  /* DMA memory that was never given back, because the device did not confirm its reset */
 };
 
-/* Registers and ring fields that virtio_net_last_error can name. */
+/* Registers and ring fields that virtio_net_get_last_error can name. */
 enum {
     VIRTIO_NET_FIELD_NONE = 0,
     VIRTIO_NET_FIELD_MAGIC = 1,
@@ -312,7 +313,7 @@ const char *virtio_net_status_text(int32_t code);
  *
  * Waits for the device's reset, options.reset_timeout_us at most. Errors: INVALID_ARGUMENT, STORAGE, ABI_VERSION, STRUCT_SIZE,
  * TABLE, OPTIONS, and every error of the host and of the device but NEEDS_RESET and USED_*. After an error nothing is
- * allocated, the device is reset or was never touched, and virtio_net_last_error(net) may be called where `net` is not NULL,
+ * allocated, the device is reset or was never touched, and virtio_net_get_last_error(net) may be called where `net` is not NULL,
  * aligned, and VIRTIO_NET_STORAGE_FIXED bytes at least. Where that reset is not confirmed, memory that the device may still write is
  * kept from it for ever (quarantine), as virtio_net_close describes; the error returned is the first one. Group: whole. */
 int32_t virtio_net_init_versioned(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes,
@@ -369,18 +370,18 @@ int32_t virtio_net_close(struct virtio_net *net);
 /* ------------------------------------------------------------------------------------------------------------- reports */
 
 /* Fills the report as far as its `size` goes. Errors: INVALID_ARGUMENT, STRUCT_SIZE. Group: read. */
-int32_t virtio_net_info(const struct virtio_net *net, struct virtio_net_info *info);
-int32_t virtio_net_statistics(const struct virtio_net *net, struct virtio_net_statistics *statistics);
+int32_t virtio_net_get_info(const struct virtio_net *net, struct virtio_net_info *info);
+int32_t virtio_net_get_statistics(const struct virtio_net *net, struct virtio_net_statistics *statistics);
 
 /* Tells what the device or the host did wrong last: a broken queue before anything else. Errors: INVALID_ARGUMENT, STRUCT_SIZE.
  * Group: whole. */
-int32_t virtio_net_last_error(const struct virtio_net *net, struct virtio_net_error_detail *detail);
+int32_t virtio_net_get_last_error(const struct virtio_net *net, struct virtio_net_error_detail *detail);
 
 /* Copies the card's address. Errors: INVALID_ARGUMENT, STATE. Group: read. */
-int32_t virtio_net_mac(const struct virtio_net *net, uint8_t mac[6]);
+int32_t virtio_net_get_mac(const struct virtio_net *net, uint8_t mac[6]);
 
 /* Asks the device for the state of the link: 1 up, 0 down. 1 without the feature STATUS (5.1.4.2). Errors: STATE,
- * CONFIG_SPACE, CONFIG_UNSTABLE. One to three register accesses. Group: whole. */
+ * CONFIG_SPACE, CONFIG_UNSTABLE. A few register accesses. Group: whole. */
 int32_t virtio_net_link(struct virtio_net *net);
 
 /* ------------------------------------------------------------------------------------------------------------ transmit
@@ -443,6 +444,11 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
 int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair);
 int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet);
 
+/* Directions (VIRTIO_NET_IRQ_*) in which buffers were published of which it is not known yet whether the device must be notified: the next call that
+ * looks for completions (receive, rx_peek, tx_reap) or publishes looks again. For callers that call none of these before a number changes.
+ * Reaches no register. Errors: STATE, QUEUE_PAIR. Groups: transmit and receive together. */
+int32_t virtio_net_undecided(const struct virtio_net *net, uint32_t queue_pair);
+
 /* How many frames could be posted now, those counted that the device has completed and nobody has reaped. External ones are not
  * counted until they are reaped. Reaches no register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: transmit. */
 int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair);
@@ -475,12 +481,6 @@ int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t
  * VIRTIO_NET_NO_KICK: publish, but do not notify. Errors: SLOT. */
 int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               const struct virtio_net_packet *packets, uint32_t count);
-
-/* Whether the device was told of none of the buffers in flight, and has used none: 1, else 0. Then virtio_net_tx_reap, or a call that looks for
- * frames, may have a notification to repeat: for callers that otherwise call neither before a number changes. Reaches no register. Errors: STATE,
- * QUEUE_PAIR, NEEDS_RESET. Groups: transmit, receive. */
-int32_t virtio_net_tx_untold(const struct virtio_net *net, uint32_t queue_pair);
-int32_t virtio_net_rx_untold(const struct virtio_net *net, uint32_t queue_pair);
 
 /* The slot that virtio_net_rx_peek would lend first; NOT_READY where there is none. The element is read again then. Reaches no register. Errors:
  * STATE, QUEUE_PAIR, NEEDS_RESET. Group: receive. */

@@ -43,6 +43,11 @@
 #define VIRTIO_NET_DMA_ACCESS_PLATFORM 4
 
 /**
+ * Flag of `dma_alloc` and `dma_free`: the block is for received frames, of which callers may hold some.
+ */
+#define VIRTIO_NET_DMA_RECEIVE_POOL 8
+
+/**
  * Property of a transport: the legacy interface of virtio 0.9.5. There is no `FEATURES_OK`, a queue is one contiguous
  * block whose used ring starts at the next 4,096-byte boundary (virtio 1.2, 2.7.2), and its page number must fit 32 bits.
  */

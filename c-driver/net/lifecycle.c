@@ -9,6 +9,7 @@
 #define DEFAULT_SLOTS            256u
 #define DEFAULT_BUFFER_BYTES     (ETHERNET_MTU + ETHERNET_HEADER_BYTES + ETHERNET_VLAN_BYTES)
 #define DEFAULT_RESET_TIMEOUT_US 100000u
+#define MAX_RESET_TIMEOUT_US     10000000u
 #define MAX_HEADROOM             256u
 #define MIN_TX_BUFFER_BYTES      60u
 /* 5.1.4.1: the device must not offer less. */
@@ -56,6 +57,10 @@ static int32_t check_options(struct virtio_net *net)
         return OPTION(net, rx_headroom);
     if (options->log_level > VIRTIO_NET_LOG_INFO)
         return OPTION(net, log_level);
+    if (options->reset_timeout_us > MAX_RESET_TIMEOUT_US)
+        return OPTION(net, reset_timeout_us);
+    if ((options->fallback_mac[0] & 1) != 0)
+        return bad_option(net, offsetof(struct virtio_net_options, fallback_mac), options->fallback_mac[0]);
     for (uint32_t i = 0; i < sizeof options->reserved; i++)
         if (options->reserved[i] != 0)
             return bad_option(net, offsetof(struct virtio_net_options, reserved) + i, options->reserved[i]);
@@ -347,7 +352,11 @@ static int32_t set_up_queue(struct virtio_net *net, struct virtio_ring *ring, st
     vn_ring_describe(ring, &memory);
     if (device->transport.operations->queue_set(transport_context(&device->transport), &memory) < 0)
         return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_SETUP, VIRTIO_NET_FIELD_QUEUE_READY, ring->index, 0, 1);
-    vn_ring_park(ring);
+    /* Before DRIVER_OK nothing can come in between. */
+    if (ring->interrupts)
+        vn_ring_arm(ring);
+    else
+        vn_ring_park(ring);
     return VIRTIO_NET_SUCCESS;
 }
 
@@ -394,19 +403,15 @@ static int32_t bring_up(struct virtio_net *net)
         return code;
     set_up_frames(net);
     net->rx.ring.fault.code = net->tx.ring.fault.code = VIRTIO_NET_SUCCESS;
-    net->needs_reset = 0;
     vn_net_rx_fill(net);
     vn_device_add_status(&net->device, VIRTIO_STATUS_DRIVER_OK);
-    net->rx.ring.usable = net->tx.ring.usable = 1;
+    flag_write(&net->rx.ring.usable, 1);
+    flag_write(&net->tx.ring.usable, 1);
     net->state = VIRTIO_NET_STATE_RUNNING;
     /* 3.1.1, step 8: no notification before this. */
     if (net->rx.ring.published != 0)
         vn_ring_notify(&net->rx.ring, &net->device.transport);
     net->rx.ring.decided = net->rx.ring.published;
-    if (net->rx.ring.interrupts)
-        vn_ring_arm(&net->rx.ring);
-    if (net->tx.ring.interrupts)
-        vn_ring_arm(&net->tx.ring);
     vn_log(&net->device.transport, net->device.log_level, VIRTIO_NET_LOG_INFO, VIRTIO_NET_SUCCESS,
            "virtio-net is up; slots to transmit, to receive", ring_size(&net->tx.ring), ring_size(&net->rx.ring));
     return VIRTIO_NET_SUCCESS;
@@ -415,12 +420,13 @@ static int32_t bring_up(struct virtio_net *net)
 /* The last look at the rings before a reset: what was sent is not lost, and what was received and not taken is. */
 static void take_stock(struct virtio_net *net)
 {
-    if (net->tx.ring.usable)
+    if (ring_is_usable(&net->tx.ring))
         vn_net_tx_collect(net);
-    int32_t waiting = net->rx.ring.usable ? ring_ready(&net->rx.ring) : 0;
+    int32_t waiting = ring_is_usable(&net->rx.ring) ? ring_ready(&net->rx.ring) : 0;
     counter_add(&net->rx.lost, waiting > 0 ? (uint32_t)waiting : 0);
-    net->rx.ring.usable = net->tx.ring.usable = 0;
-    virtio_net_last_error(net, &net->device.error); /* outlives the rings' faults */
+    flag_write(&net->rx.ring.usable, 0);
+    flag_write(&net->tx.ring.usable, 0);
+    virtio_net_get_last_error(net, &net->device.error); /* outlives the rings' faults */
 }
 
 static void count_lost(struct virtio_net *net)
@@ -480,13 +486,6 @@ static int32_t undo(struct virtio_net *net, int32_t code, bool free_memory)
 
 /* ------------------------------------------------------------------------------------------------------------------- public */
 
-static void clear(void *storage, uint32_t bytes)
-{
-    uint64_t *words = storage;
-    for (uint32_t word = 0; word < bytes / sizeof *words; word++)
-        words[word] = 0;
-}
-
 /* Where slots and pools lie, and what never changes about them. */
 static void arrange(struct virtio_net *net)
 {
@@ -494,7 +493,7 @@ static void arrange(struct virtio_net *net)
     uintptr_t base = (uintptr_t)net;
     struct virtio_ring *tx = &net->tx.ring;
     struct virtio_ring *rx = &net->rx.ring;
-    clear((uint8_t *)net + VIRTIO_NET_STORAGE_FIXED, VIRTIO_NET_STORAGE_PER_SLOT * (options->tx_slots + options->rx_slots));
+    clear_words((uint8_t *)net + VIRTIO_NET_STORAGE_FIXED, VIRTIO_NET_STORAGE_PER_SLOT * (options->tx_slots + options->rx_slots));
     tx->slots_offset = (uint32_t)(base + VIRTIO_NET_STORAGE_FIXED - (uintptr_t)tx);
     rx->slots_offset =
         (uint32_t)(base + VIRTIO_NET_STORAGE_FIXED + VIRTIO_NET_STORAGE_PER_SLOT * options->tx_slots - (uintptr_t)rx);
@@ -516,6 +515,7 @@ static void arrange(struct virtio_net *net)
         net->rx.pool.frame_offset = NET_FRAME_OFFSET + options->rx_headroom;
         net->rx.pool.stride = (net->rx.pool.frame_offset + options->rx_buffer_bytes + 63) & ~63u;
         net->rx.pool.direction = VIRTIO_NET_DMA_BOTH; /* whoever peeks a frame may write it */
+        net->rx.pool.flags = VIRTIO_NET_DMA_RECEIVE_POOL;
     }
     vn_ring_free_all(tx, options->tx_slots);
     vn_ring_free_all(rx, options->rx_slots);
@@ -524,24 +524,28 @@ static void arrange(struct virtio_net *net)
 /* An empty driver. */
 static void begin(struct virtio_net *net, const struct virtio_net_platform *platform, void *context)
 {
-    clear(net, VIRTIO_NET_STORAGE_FIXED);
+    clear_words(net, VIRTIO_NET_STORAGE_FIXED);
     net->device.error.size = sizeof net->device.error;
     net->device.log_level = VIRTIO_NET_LOG_WARNING;
     net->device.transport.platform = platform;
     net->device.transport.context = context;
 }
 
-/* What can be refused before the storage may be written. */
-static int32_t check_storage(uint32_t header_version, const struct virtio_net *net, uint64_t storage_bytes, const void *transport,
-                             const void *platform)
+/* What can be refused before anything is looked at. Where there is storage at all it begins a driver there, which keeps the error. */
+static int32_t check_storage(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes, const void *transport,
+                             const struct virtio_net_platform *platform, void *context)
 {
-    if (header_version >> 16 != VIRTIO_NET_ABI_MAJOR)
-        return VIRTIO_NET_ERROR_ABI_VERSION;
-    if (net == NULL || transport == NULL || platform == NULL)
+    if (net == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
     if ((uintptr_t)net % VIRTIO_NET_STORAGE_ALIGNMENT != 0 || storage_bytes < VIRTIO_NET_STORAGE_FIXED)
         return VIRTIO_NET_ERROR_STORAGE;
-    return VIRTIO_NET_SUCCESS;
+    begin(net, platform, context);
+    /* Before version 1.0 each minor version is an interface of its own. */
+    if (VIRTIO_NET_ABI_MAJOR == 0 ? header_version != VIRTIO_NET_ABI_VERSION : header_version >> 16 != VIRTIO_NET_ABI_MAJOR)
+        net->device.error.code = VIRTIO_NET_ERROR_ABI_VERSION;
+    else if (transport == NULL || platform == NULL)
+        net->device.error.code = VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    return net->device.error.code;
 }
 
 static int32_t set_up(struct virtio_net *net, uint64_t storage_bytes, const struct virtio_net_options *options)
@@ -567,10 +571,9 @@ int32_t virtio_net_init_versioned(uint32_t header_version, struct virtio_net *ne
                                   const struct virtio_net_transport *transport, const struct virtio_net_platform *platform,
                                   void *context, const struct virtio_net_options *options)
 {
-    int32_t code = check_storage(header_version, net, storage_bytes, transport, platform);
+    int32_t code = check_storage(header_version, net, storage_bytes, transport, platform, context);
     if (code < 0)
         return code;
-    begin(net, platform, context);
     net->device.transport.operations = transport;
     return set_up(net, storage_bytes, options);
 }
@@ -591,12 +594,11 @@ int32_t virtio_net_init_mmio_versioned(uint32_t header_version, struct virtio_ne
                                        volatile void *registers, const struct virtio_net_platform *platform, void *context,
                                        const struct virtio_net_options *options)
 {
-    int32_t code = check_storage(header_version, net, storage_bytes, (const void *)(uintptr_t)registers, platform);
+    int32_t code = check_storage(header_version, net, storage_bytes, (const void *)(uintptr_t)registers, platform, context);
     if (code < 0)
         return code;
     uint32_t version = 0;
     uint32_t found = 0;
-    begin(net, platform, context);
     net->device.transport.registers = registers;
     code = probe(registers, &version, &found);
     if (code == VIRTIO_NET_ERROR_MAGIC)
@@ -696,8 +698,8 @@ int32_t virtio_net_check(struct virtio_net *net)
         return VIRTIO_NET_ERROR_STATE;
     int32_t code = vn_net_look_at_status(net, &net->tx.ring);
     if (code < 0)
-        net->rx.ring.usable = 0;
-    else if (!net->rx.ring.usable || !net->tx.ring.usable)
+        flag_write(&net->rx.ring.usable, 0);
+    else if (!ring_is_usable(&net->rx.ring) || !ring_is_usable(&net->tx.ring))
         code = VIRTIO_NET_ERROR_NEEDS_RESET;
     return code;
 }

@@ -39,6 +39,10 @@
 #define NET_CONFIG_MTU     10u
 #define NET_STATUS_LINK_UP 1u
 
+/* After so many looks that found nothing, the device's status is looked at: a trap each. An idle receiver looks more often. */
+#define NET_TX_PATIENCE 64u
+#define NET_RX_PATIENCE 1024u
+
 struct net_tx {
     struct virtio_ring ring;
     struct dma_pool pool;
@@ -70,12 +74,10 @@ struct virtio_net {
     uint32_t state;                    /* VIRTIO_NET_STATE_*, FAILED left out: that is derived */
     uint32_t mtu;
     uint32_t link_up;
-    uint32_t needs_reset; /* the device said so */
-    uint32_t sync;        /* the platform has sync functions */
+    uint32_t sync; /* the platform has sync functions */
     uint8_t mac[6];
     uint8_t mac_source;
     uint8_t reserved;
-    uint64_t device_needs_reset;
     uint64_t resets;
     uint64_t interrupts;
     uint64_t quarantined_bytes;
@@ -110,7 +112,7 @@ VIRTIO_INLINE bool net_has_memory(const struct virtio_net *net)
 /* What each data call looks at first. */
 VIRTIO_INLINE bool net_acceptable(const struct virtio_ring *ring, uint32_t queue_pair, uint32_t flags, uint32_t known_flags)
 {
-    return VIRTIO_LIKELY((queue_pair | (flags & ~known_flags)) == 0 && ring->usable);
+    return VIRTIO_LIKELY((queue_pair | (flags & ~known_flags)) == 0 && ring_is_usable(ring));
 }
 
 #endif /* NET_NET_H */

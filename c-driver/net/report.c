@@ -12,7 +12,7 @@ int32_t vn_net_refuse(const struct virtio_net *net, const struct virtio_ring *ri
         return VIRTIO_NET_ERROR_QUEUE_PAIR;
     if ((flags & ~known_flags) != 0)
         return VIRTIO_NET_ERROR_FLAGS;
-    if (net->state != VIRTIO_NET_STATE_RUNNING || ring->usable)
+    if (net->state != VIRTIO_NET_STATE_RUNNING || ring_is_usable(ring))
         return VIRTIO_NET_ERROR_STATE;
     return VIRTIO_NET_ERROR_NEEDS_RESET;
 }
@@ -31,10 +31,10 @@ VIRTIO_COLD int32_t vn_net_look_at_status(struct virtio_net *net, struct virtio_
     if (status != VIRTIO_ALL_ONES && (status & VIRTIO_STATUS_NEEDS_RESET) == 0 && (status & VIRTIO_STATUS_DRIVER_OK) != 0)
         return VIRTIO_NET_SUCCESS;
     int32_t code = status == VIRTIO_ALL_ONES ? VIRTIO_NET_ERROR_DEVICE_GONE : VIRTIO_NET_ERROR_NEEDS_RESET;
-    if (!ring->usable)
+    if (!ring_is_usable(ring))
         return code;
     vn_ring_fault(ring, code, VIRTIO_NET_FIELD_STATUS, status, VIRTIO_STATUS_DRIVER_OK);
-    counter_add(&net->device_needs_reset, 1);
+    counter_add(&ring->needs_reset, 1);
     vn_net_broken(net, ring);
     return code;
 }
@@ -55,11 +55,11 @@ static int32_t report(void *to, const void *from, uint32_t size, uint32_t known)
 
 static uint32_t state(const struct virtio_net *net)
 {
-    bool failed = net->state == VIRTIO_NET_STATE_RUNNING && !(net->rx.ring.usable && net->tx.ring.usable);
+    bool failed = net->state == VIRTIO_NET_STATE_RUNNING && !(ring_is_usable(&net->rx.ring) && ring_is_usable(&net->tx.ring));
     return failed ? VIRTIO_NET_STATE_FAILED : net->state;
 }
 
-int32_t virtio_net_info(const struct virtio_net *net, struct virtio_net_info *info)
+int32_t virtio_net_get_info(const struct virtio_net *net, struct virtio_net_info *info)
 {
     if (net == NULL || info == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
@@ -83,7 +83,7 @@ int32_t virtio_net_info(const struct virtio_net *net, struct virtio_net_info *in
     return report(info, &now, info->size, sizeof now);
 }
 
-int32_t virtio_net_statistics(const struct virtio_net *net, struct virtio_net_statistics *statistics)
+int32_t virtio_net_get_statistics(const struct virtio_net *net, struct virtio_net_statistics *statistics)
 {
     if (net == NULL || statistics == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
@@ -104,7 +104,7 @@ int32_t virtio_net_statistics(const struct virtio_net *net, struct virtio_net_st
         .rx_dropped_header = counter_read(&net->rx.dropped_header),
         .rx_lost = counter_read(&net->rx.lost),
         .queues_broken = counter_read(&net->rx.ring.broken) + counter_read(&net->tx.ring.broken),
-        .device_needs_reset = counter_read(&net->device_needs_reset),
+        .device_needs_reset = counter_read(&net->rx.ring.needs_reset) + counter_read(&net->tx.ring.needs_reset),
         .resets = counter_read(&net->resets),
         .interrupts = counter_read(&net->interrupts),
         .quarantined_bytes = counter_read(&net->quarantined_bytes),
@@ -113,7 +113,7 @@ int32_t virtio_net_statistics(const struct virtio_net *net, struct virtio_net_st
 }
 
 /* The rings keep their own, so that each direction writes only what is its own. Sticky faults come first. */
-int32_t virtio_net_last_error(const struct virtio_net *net, struct virtio_net_error_detail *detail)
+int32_t virtio_net_get_last_error(const struct virtio_net *net, struct virtio_net_error_detail *detail)
 {
     if (net == NULL || detail == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
@@ -132,7 +132,7 @@ int32_t virtio_net_last_error(const struct virtio_net *net, struct virtio_net_er
     return report(detail, &now, detail->size, sizeof now);
 }
 
-int32_t virtio_net_mac(const struct virtio_net *net, uint8_t mac[6])
+int32_t virtio_net_get_mac(const struct virtio_net *net, uint8_t mac[6])
 {
     if (net == NULL || mac == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
@@ -191,7 +191,7 @@ int32_t virtio_net_irq_ack(struct virtio_net *net, uint32_t flags)
     const struct virtio_transport *transport = &net->device.transport;
     uint32_t status = transport->operations->interrupt_ack(transport_context(transport));
     /* The acknowledgement is a store, the look at used.idx that follows a load: the same shape as the event index. */
-    barrier_full();
+    barrier_io_write_before_memory();
     if (status == 0 || status == VIRTIO_ALL_ONES)
         return 0;
     counter_add(&net->interrupts, 1);

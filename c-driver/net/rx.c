@@ -65,8 +65,9 @@ static VIRTIO_COLD bool drop(uint64_t *counter)
 /* Fields that only an agreed feature gives a meaning to: a frame that needs them cannot be used (5.1.6.4.2). */
 VIRTIO_INLINE bool header_is_plain(const struct net_rx *rx, const uint8_t *frame)
 {
-    const volatile uint8_t *header = frame - rx->ring.header_length;
-    uint32_t odd = (header[NET_HEADER_FLAGS] & NET_HEADER_F_NEEDS_CSUM) | header[NET_HEADER_GSO_TYPE];
+    const uint8_t *header = frame - rx->ring.header_length;
+    uint32_t flags = shared_load8(header + NET_HEADER_FLAGS);
+    uint32_t odd = (flags & NET_HEADER_F_NEEDS_CSUM) | shared_load8(header + NET_HEADER_GSO_TYPE);
     return VIRTIO_LIKELY(odd == 0) || rx->trust_header;
 }
 
@@ -145,12 +146,12 @@ VIRTIO_INLINE int32_t next_frame(struct virtio_net *net, int32_t *ready, uint16_
 VIRTIO_INLINE void settle(struct virtio_net *net, uint32_t flags, uint16_t before, int32_t left)
 {
     struct virtio_ring *ring = &net->rx.ring;
-    if (!ring->usable)
+    if (!ring_is_usable(ring))
         return;
     publish(net, flags);
     if (ring->used_index != before)
         ring_completed(ring);
-    else if (VIRTIO_UNLIKELY(vn_ring_idle(ring, &net->device.transport)))
+    else if (VIRTIO_UNLIKELY(vn_ring_idle(ring, &net->device.transport, NET_RX_PATIENCE)))
         vn_net_look_at_status(net, ring);
     if (VIRTIO_UNLIKELY(ring->interrupts && left <= 0))
         vn_ring_arm(ring);
@@ -329,7 +330,7 @@ VIRTIO_INLINE void give_back(struct virtio_net *net, struct virtio_slot *slots, 
         slots[slot].length = 0;
         ring->externals--;
     }
-    if (VIRTIO_UNLIKELY(net->rx.pool_frame == 0 || !ring->usable)) {
+    if (VIRTIO_UNLIKELY(net->rx.pool_frame == 0 || !ring_is_usable(ring))) {
         ring_release(ring, slots, slot);
         return;
     }
@@ -354,7 +355,7 @@ int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint3
             break;
         give_back(net, slots, slot);
     }
-    if (VIRTIO_LIKELY(ring->usable))
+    if (VIRTIO_LIKELY(ring_is_usable(ring)))
         publish(net, flags);
     return done == 0 && count != 0 ? VIRTIO_NET_ERROR_SLOT : (int32_t)done;
 }
@@ -366,15 +367,9 @@ int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
         return ready < 0 ? ready : VIRTIO_NET_ERROR_NOT_READY;
     const struct virtio_ring *ring = &net->rx.ring;
     uint32_t id = shared_load32(&ring->used->ring[ring->used_index & ring->ring_mask].id);
-    bool in_flight = ring_slot_in(ring, ring_slots(ring), id, ring->used_index, ring_in_flight(ring));
+    bool in_flight = ring_slot_in(ring, ring_slots(ring), id, ring->used_index, ring_usable_by_device(ring));
     /* One that is not breaks the queue, which the next peek does. */
     return in_flight ? (int32_t)id : VIRTIO_NET_ERROR_NOT_READY;
-}
-
-int32_t virtio_net_rx_untold(const struct virtio_net *net, uint32_t queue_pair)
-{
-    int32_t ready = virtio_net_rx_ready(net, queue_pair);
-    return ready == 0 ? vn_ring_untold(&net->rx.ring) : ready < 0 ? ready : 0;
 }
 
 uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
@@ -458,5 +453,5 @@ int32_t virtio_net_rx_ready(const struct virtio_net *net, uint32_t queue_pair)
     if (!net_acceptable(ring, queue_pair, 0, 0))
         return vn_net_refuse(net, ring, queue_pair, 0, 0);
     uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
-    return ready <= ring_in_flight(ring) ? ready : 0;
+    return ready <= ring_usable_by_device(ring) ? ready : 0;
 }

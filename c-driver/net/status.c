@@ -12,7 +12,7 @@
 
 /* clang-format off */
 
-/* One line a code, the unknown one last. The numbers that a text names are those of the log line and of virtio_net_last_error. */
+/* One line a code, the unknown one last. The numbers that a text names are those of the log line and of virtio_net_get_last_error. */
 #define STATUS_TEXTS(X) \
     X(VIRTIO_NET_SUCCESS, "success") \
     X(VIRTIO_NET_ERROR_INVALID_ARGUMENT, "an argument is NULL or makes no sense") \

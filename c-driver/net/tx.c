@@ -45,7 +45,7 @@ int32_t vn_net_tx_collect(struct virtio_net *net)
 static int32_t look_after_stall(struct virtio_net *net)
 {
     struct virtio_ring *ring = &net->tx.ring;
-    if (ring_in_flight(ring) == 0 || !vn_ring_idle(ring, &net->device.transport))
+    if (ring_in_flight(ring) == 0 || !vn_ring_idle(ring, &net->device.transport, NET_TX_PATIENCE))
         return VIRTIO_NET_SUCCESS;
     return vn_net_look_at_status(net, ring);
 }
@@ -331,7 +331,7 @@ int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_
 /* A slot that carried an external buffer points at its own again. */
 static void restore_pool_buffer(struct virtio_ring *ring, const struct virtio_slot *slot, uint16_t number)
 {
-    if (slot->data != NULL && ring->usable)
+    if (slot->data != NULL && ring_is_usable(ring))
         vn_ring_place_buffer(ring, number, slot->device_address, 0);
 }
 
@@ -371,7 +371,7 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
     if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, 0)) && (queue_pair | flags | (net->state == 0)) != 0)
         return vn_net_refuse(net, ring, queue_pair, flags, 0);
     int32_t code = VIRTIO_NET_SUCCESS;
-    if (VIRTIO_LIKELY(ring->usable)) {
+    if (VIRTIO_LIKELY(ring_is_usable(ring))) {
         code = vn_net_tx_collect(net);
         if (code == 0)
             code = look_after_stall(net);
@@ -419,14 +419,17 @@ int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pai
         return vn_net_refuse(net, ring, queue_pair, 0, 0);
     uint16_t in_flight = ring_in_flight(ring);
     uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
-    return ready <= in_flight ? in_flight - ready : in_flight;
+    return ready <= ring_usable_by_device(ring) ? in_flight - ready : in_flight;
 }
 
-int32_t virtio_net_tx_untold(const struct virtio_net *net, uint32_t queue_pair)
+int32_t virtio_net_undecided(const struct virtio_net *net, uint32_t queue_pair)
 {
-    int32_t in_flight = virtio_net_tx_in_flight(net, queue_pair);
-    /* What the device has used it knew of. */
-    return in_flight > 0 ? in_flight == ring_in_flight(&net->tx.ring) && vn_ring_untold(&net->tx.ring) : in_flight;
+    if (net == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (queue_pair != 0 || net->state != VIRTIO_NET_STATE_RUNNING)
+        return vn_net_refuse(net, &net->tx.ring, queue_pair, 0, 0);
+    return (ring_is_undecided(&net->rx.ring) ? VIRTIO_NET_IRQ_RX : 0) |
+           (ring_is_undecided(&net->tx.ring) ? VIRTIO_NET_IRQ_TX : 0);
 }
 
 int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair)

@@ -11,28 +11,22 @@
 
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
 
-#if defined(__GNUC__)
-typedef uint64_t __attribute__((may_alias)) copy_word;
-#else
-typedef unsigned char copy_word;
-#endif
-
 VIRTIO_INLINE void copy_bytes(void *to, const void *from, uint32_t bytes)
 {
-    if (VIRTIO_UNLIKELY((((uintptr_t)to | (uintptr_t)from) & (sizeof(copy_word) - 1)) != 0)) {
+    if (VIRTIO_UNLIKELY((((uintptr_t)to | (uintptr_t)from) & (sizeof(any_word) - 1)) != 0)) {
         memcpy(to, from, bytes);
         return;
     }
-    copy_word *target = to;
-    const copy_word *source = from;
-    for (; bytes >= 4 * sizeof(copy_word); bytes -= 4 * (uint32_t)sizeof(copy_word), target += 4, source += 4) {
-        copy_word a = source[0], b = source[1], c = source[2], d = source[3];
+    any_word *target = to;
+    const any_word *source = from;
+    for (; bytes >= 4 * sizeof(any_word); bytes -= 4 * (uint32_t)sizeof(any_word), target += 4, source += 4) {
+        any_word a = source[0], b = source[1], c = source[2], d = source[3];
         target[0] = a;
         target[1] = b;
         target[2] = c;
         target[3] = d;
     }
-    for (; bytes >= sizeof(copy_word); bytes -= (uint32_t)sizeof(copy_word))
+    for (; bytes >= sizeof(any_word); bytes -= (uint32_t)sizeof(any_word))
         *target++ = *source++;
     volatile uint8_t *last_target = (volatile uint8_t *)target; /* volatile: or the compiler calls memcpy for up to seven bytes */
     const uint8_t *last_source = (const uint8_t *)source;

@@ -85,7 +85,7 @@ int32_t vn_dma_pool_allocate(struct virtio_device *device, struct virtio_ring *r
         if (left < bytes)
             bytes = whole_pages((uint32_t)left);
         struct virtio_net_dma chunk;
-        int32_t code = allocate(device, bytes, pool->direction, 0, &chunk);
+        int32_t code = allocate(device, bytes, pool->direction, pool->flags, &chunk);
         if (code == VIRTIO_NET_SUCCESS) {
             pool->slots += cut(ring_slots(ring), pool->slots, slots - pool->slots, pool, &chunk, bytes);
         } else if (code == VIRTIO_NET_ERROR_NO_MEMORY && bytes > smallest) {
@@ -110,7 +110,7 @@ uint32_t vn_dma_pool_free(struct virtio_device *device, struct virtio_ring *ring
             continue;
         struct virtio_net_dma chunk = {slots[slot].data - pool->frame_offset, slots[slot].device_address - pool->frame_offset};
         if (!keep)
-            transport->platform->dma_free(transport->context, &chunk, bytes, pool->direction, 0);
+            transport->platform->dma_free(transport->context, &chunk, bytes, pool->direction, pool->flags);
         total += bytes;
     }
     pool->slots = 0;

@@ -16,7 +16,8 @@ struct dma_pool {
     uint32_t slots;        /* buffers that exist */
     uint32_t stride;       /* bytes from one buffer to the next in a chunk */
     uint32_t frame_offset; /* bytes from the start of a buffer to its frame */
-    uint32_t direction;    /* VIRTIO_NET_DMA_* */
+    uint32_t direction;    /* VIRTIO_NET_DMA_* direction */
+    uint32_t flags;        /* VIRTIO_NET_DMA_* flags */
 };
 
 /* Gives each slot of the ring a buffer. On failure every buffer is given back. */

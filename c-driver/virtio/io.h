@@ -70,6 +70,13 @@ VIRTIO_INLINE uint16_t shared_load16(const uint16_t *address)
     return value;
 }
 
+VIRTIO_INLINE uint8_t shared_load8(const uint8_t *address)
+{
+    uint8_t value = *(const volatile uint8_t *)address;
+    virtio_model_fetched(address, sizeof value);
+    return value;
+}
+
 VIRTIO_INLINE uint32_t shared_load32(const uint32_t *address)
 {
     uint32_t value = *(const volatile uint32_t *)address;
@@ -86,6 +93,32 @@ VIRTIO_INLINE void shared_store_release16(uint16_t *address, uint16_t value)
 VIRTIO_INLINE void shared_store16(uint16_t *address, uint16_t value)
 {
     atomic_store_explicit((_Atomic uint16_t *)address, value, memory_order_relaxed);
+}
+
+/* A byte that one thread writes and any may read. */
+VIRTIO_INLINE uint8_t flag_read(const uint8_t *flag)
+{
+    return atomic_load_explicit((const _Atomic uint8_t *)flag, memory_order_relaxed);
+}
+
+VIRTIO_INLINE void flag_write(uint8_t *flag, uint8_t value)
+{
+    atomic_store_explicit((_Atomic uint8_t *)flag, value, memory_order_relaxed);
+}
+
+/* Words for clearing and copying memory of any type. */
+#if defined(__GNUC__)
+typedef uint64_t __attribute__((may_alias)) any_word;
+#else
+typedef unsigned char any_word;
+#endif
+
+/* Clears memory that is aligned to words and a whole number of them; the length is in bytes. */
+VIRTIO_INLINE void clear_words(void *memory, uint32_t bytes)
+{
+    volatile any_word *words = memory; /* volatile: or the compiler calls memset */
+    for (uint32_t word = 0; word < bytes / sizeof *words; word++)
+        words[word] = 0;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- counters */
@@ -134,6 +167,20 @@ VIRTIO_INLINE void barrier_memory_before_io_write(void)
 #else
     __asm__ volatile("" ::: "memory");
     atomic_thread_fence(memory_order_release);
+#endif
+}
+
+/* Orders the write of a register before loads from memory. */
+VIRTIO_INLINE void barrier_io_write_before_memory(void)
+{
+#if defined(__aarch64__)
+    __asm__ volatile("dmb osh" ::: "memory");
+#elif defined(__riscv)
+    __asm__ volatile("fence o, r" ::: "memory");
+#elif defined(__arm__)
+    __asm__ volatile("dmb" ::: "memory");
+#else
+    barrier_full();
 #endif
 }
 

@@ -41,12 +41,6 @@ uint32_t vn_ring_bytes(uint32_t entries, uint32_t slots, enum virtio_layout layo
     return align_up(lay_out(entries, slots, layout, legacy).end, VIRTIO_PAGE_BYTES);
 }
 
-static void clear(volatile uint64_t *words, uint32_t bytes)
-{
-    for (uint32_t word = 0; word < bytes / sizeof *words; word++)
-        words[word] = 0;
-}
-
 /* Descriptors whose content never changes are written here: the table of each slot behind its one descriptor. */
 static void link_indirect(struct virtio_ring *ring, uint32_t offset)
 {
@@ -117,7 +111,7 @@ void vn_ring_lay_out(struct virtio_ring *ring, uint32_t entries, enum virtio_lay
     uint32_t slots = ring_size(ring);
     struct layout at = lay_out(entries, slots, layout, legacy);
     uint8_t *base = ring->memory.address;
-    clear(ring->memory.address, ring->memory_bytes);
+    clear_words(ring->memory.address, ring->memory_bytes);
     ring->descriptors = (struct virtq_descriptor *)(void *)base;
     ring->avail = (struct virtq_avail *)(void *)(base + at.avail);
     ring->used = (struct virtq_used *)(void *)(base + at.used);
@@ -168,7 +162,7 @@ void vn_ring_place_buffer(struct virtio_ring *ring, uint16_t slot, uint64_t fram
 void vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport)
 {
     counter_add(&ring->kicks, 1);
-    ring->notified = ring->published;
+    ring->notified = ring->decided = ring->published;
     if (ring->notify_register != NULL) {
         register_write32(ring->notify_register, ring->index);
         return;
@@ -180,7 +174,7 @@ void vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *tra
 
 VIRTIO_COLD void vn_ring_fault(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted)
 {
-    ring->usable = 0;
+    flag_write(&ring->usable, 0);
     ring->fault.code = code;
     ring->fault.field = field;
     ring->fault.found = found;
@@ -254,26 +248,20 @@ VIRTIO_COLD void vn_ring_refresh(struct virtio_ring *ring)
         vn_ring_park(ring);
 }
 
-bool vn_ring_untold(const struct virtio_ring *ring)
-{
-    return ring->published != ring->used_index && !reaches_in_flight(ring, ring->notified);
-}
-
-/*
- * The decision not to notify can be wrong through no fault of the driver's: a virtual processor without memory barriers (QEMU
- * 7.2 with one) loses the order of "store avail.idx, load avail_event". The oldest buffer in flight was then published after the
- * last notification, and nothing moves. Seen twice, that is worth one notification more, and only one.
- */
-VIRTIO_COLD bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_transport *transport)
+/* What is undecided is looked at again. The second line of defence: the oldest buffer in flight was published after the last notification, and
+ * nothing moves. Seen twice, that is worth one notification more, and only one. */
+VIRTIO_COLD bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_transport *transport, uint32_t patience)
 {
     if (ring->idle_at != ring->used_index)
         ring->idle_looks = 0;
     ring->idle_at = ring->used_index;
-    uint16_t looks = ++ring->idle_looks;
-    if (looks >= 2 && vn_ring_untold(ring)) {
-        ring->decided = ring->published;
-        counter_add(&ring->rekicks, 1);
+    uint32_t looks = ++ring->idle_looks;
+    bool repeated = ring_is_undecided(ring) && ring_kick(ring, transport);
+    if (!repeated && looks >= 2 && ring->published != ring->used_index && !reaches_in_flight(ring, ring->notified)) {
         vn_ring_notify(ring, transport);
+        repeated = true;
     }
-    return looks >= 2 && (looks & (looks - 1)) == 0;
+    if (repeated)
+        counter_add(&ring->rekicks, 1);
+    return looks >= patience && (looks & (looks - 1)) == 0;
 }

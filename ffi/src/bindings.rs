@@ -512,16 +512,19 @@ unsafe extern "C" {
     pub fn virtio_net_check(net: *mut virtio_net) -> i32;
     pub fn virtio_net_abandon(net: *mut virtio_net) -> i32;
     pub fn virtio_net_close(net: *mut virtio_net) -> i32;
-    pub fn virtio_net_info(net: *const virtio_net, info: *mut virtio_net_info) -> i32;
-    pub fn virtio_net_statistics(
+    pub fn virtio_net_get_info(
+        net: *const virtio_net,
+        info: *mut virtio_net_info,
+    ) -> i32;
+    pub fn virtio_net_get_statistics(
         net: *const virtio_net,
         statistics: *mut virtio_net_statistics,
     ) -> i32;
-    pub fn virtio_net_last_error(
+    pub fn virtio_net_get_last_error(
         net: *const virtio_net,
         detail: *mut virtio_net_error_detail,
     ) -> i32;
-    pub fn virtio_net_mac(net: *const virtio_net, mac: *mut u8) -> i32;
+    pub fn virtio_net_get_mac(net: *const virtio_net, mac: *mut u8) -> i32;
     pub fn virtio_net_link(net: *mut virtio_net) -> i32;
     pub fn virtio_net_send(
         net: *mut virtio_net,
@@ -579,6 +582,7 @@ unsafe extern "C" {
         queue_pair: u32,
         packet: *mut virtio_net_packet,
     ) -> i32;
+    pub fn virtio_net_undecided(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_tx_free(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_tx_in_flight(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_receive(
@@ -609,8 +613,6 @@ unsafe extern "C" {
         packets: *const virtio_net_packet,
         count: u32,
     ) -> i32;
-    pub fn virtio_net_tx_untold(net: *const virtio_net, queue_pair: u32) -> i32;
-    pub fn virtio_net_rx_untold(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_rx_next(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_rx_frame(
         net: *const virtio_net,

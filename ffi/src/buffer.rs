@@ -44,11 +44,13 @@ pub(crate) struct Pool {
 impl Pool {
     /// A pool for so many slots, and `dealloc` of the `Hal` that its memory is from.
     pub(crate) fn new(slots: usize, dealloc: Dealloc) -> NonNull<Self> {
+        // The driver's end must not need the heap: room for a block a slot, which is more than there can be.
+        let kept = Vec::with_capacity(slots);
         let pool = Box::new(Self {
             outstanding: AtomicIsize::new(0),
             any_returned: AtomicBool::new(false),
             returned: (0..slots.div_ceil(32)).map(|_| AtomicU32::new(0)).collect(),
-            kept: UnsafeCell::new(Vec::new()),
+            kept: UnsafeCell::new(kept),
             dealloc,
         });
         NonNull::from(Box::leak(pool))
@@ -66,8 +68,9 @@ impl Pool {
     fn give_back(&self, slot: u16) {
         let (word, bit) = (usize::from(slot / 32), 1 << (slot % 32));
         if let Some(word) = self.returned.get(word) {
-            // Release: the last reads and writes of the frame come before the driver posts its buffer again.
-            word.fetch_or(bit, Ordering::Release);
+            // Release: the last reads and writes of the frame come before the driver posts its buffer again. Acquire: the flag below is
+            // set after the driver cleared it, if the driver has looked at this word before.
+            word.fetch_or(bit, Ordering::AcqRel);
             self.any_returned.store(true, Ordering::Release);
         }
     }
@@ -280,7 +283,7 @@ impl TxBuffer {
         buffer
     }
 
-    fn frame(&self) -> *mut u8 {
+    pub(crate) fn frame(&self) -> *mut u8 {
         // SAFETY: the frame's bytes follow the head in the same allocation.
         unsafe { self.0.add(1).as_ptr().cast() }
     }

@@ -78,26 +78,38 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// `InvalidParam` where `buf_len` is below 1,526 or above 65,547 or `QUEUE_SIZE` is not a power of two from 2 to 32,768;
     /// `DmaError` where the `Hal` has no memory; `ConfigSpaceTooSmall`; `IoError` where the device does not keep to the rules.
     pub fn new(transport: T, buf_len: usize) -> Result<Self> {
+        Self::with_options(transport, buf_len, Options::new())
+    }
+
+    /// The same, with options of the driver's own: a mask of features, a fallback for a card without an address. Those for the sizes of buffers are not
+    /// used. Without a fallback, a card that has no usable address gets a local one, 02:00:00:00 and a number that is different for each such
+    /// card of this kernel.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_options(transport: T, buf_len: usize, options: Options) -> Result<Self> {
         let frame = buf_len.checked_sub(HEADER).and_then(|bytes| u32::try_from(bytes).ok());
         let Some(frame) = frame.filter(|_| buf_len >= MIN_BUFFER_LEN) else { return Err(Error::InvalidParam) };
-        let options = Options::new().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
+        let options = options.with_some_mac().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
         let net = NetDevice::new(transport, options).map_err(translate)?;
         let info = net.info();
-        Ok(Self {
+        let mut drop_in = Self {
             net: ManuallyDrop::new(net),
             pool: Pool::new(QUEUE_SIZE, H::dma_dealloc),
             batches: Box::default(),
             lent: 0,
             kept: 0,
             out: 0,
-            slots: u16::try_from(info.tx_slots).unwrap_or(u16::MAX),
-            rx_slots: u16::try_from(info.rx_slots).unwrap_or(u16::MAX),
+            slots: 0,
+            rx_slots: 0,
             next: 0,
             seen: 0,
             recycled: 0,
-            batch: (info.rx_slots / 4).clamp(1, AHEAD) as u8,
+            batch: 1,
             header: info.header_length as u8,
-        })
+        };
+        drop_in.adopt_sizes();
+        Ok(drop_in)
     }
 
     /// What was agreed with the device.
@@ -132,7 +144,11 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// # Errors
     /// `IoError` where the device does not come up. It may be tried again.
     pub fn recover(&mut self) -> Result {
+        // What is given back here cannot stand in the way of another number of slots. A broken queue says so, which is why we are here.
+        let _ = self.harvest();
+        let _ = self.flush_back();
         self.net.recover().map_err(translate)?;
+        self.adopt_sizes();
         self.reap()
     }
 
@@ -159,20 +175,20 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.net.mac_address()
     }
 
-    /// Whether [`Self::send`] has room for a frame. It counts frames that the device has sent and nobody has taken back. It is also true where a full
-    /// queue may be stuck because the device was not notified, which `send` then repeats.
+    /// Whether [`Self::send`] would post a frame without waiting. Room counts that the device has made and nobody has looked for.
     #[must_use]
     pub fn can_send(&self) -> bool {
-        self.is_usable() && (self.net.tx_in_flight() < usize::from(self.slots) || self.net.tx_untold())
+        self.is_usable() && self.net.tx_in_flight() < usize::from(self.slots)
     }
 
-    /// Whether to call [`Self::receive`]: a frame waits, or buffers that were dropped do, or the device may have to be notified again. In the last
-    /// two cases `receive` may answer `NotReady`.
+    /// Whether to call [`Self::receive`]: a frame waits. It is also true where `receive` has something else to do, and may answer `NotReady`: the
+    /// device has no buffer left and some were dropped, or it may have to be notified again.
     #[must_use]
     pub fn can_recv(&self) -> bool {
         // SAFETY: the pool lives until the driver releases it.
-        let returned = unsafe { self.pool.as_ref() }.any_returned();
-        self.next < self.seen || self.net.rx_ready() != 0 || returned || self.net.rx_untold()
+        let returned = || unsafe { self.pool.as_ref() }.any_returned();
+        let starved = self.out + u16::from(self.recycled) >= self.rx_slots;
+        self.next < self.seen || self.net.rx_ready() != 0 || self.net.is_undecided() || starved && returned()
     }
 
     /// Does what is due: takes back what was sent and what was dropped, and repeats a notification where one was wrongly left out. [`Self::receive`]
@@ -202,10 +218,14 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let Some(&Seen { slot, length }) = self.batches.ahead.get(usize::from(self.next)) else {
             return Err(Error::NotReady);
         };
+        let frame = self.frame_of(slot)?;
         self.next += 1;
         self.lent += 1;
         self.out += 1;
-        let frame = self.frame_of(slot)?;
+        if self.is_scarce() {
+            // Not this frame's trouble; the next call says what is wrong.
+            let _ = self.flush_back();
+        }
         // SAFETY: the slot is held since `look_ahead`, where C told its frame and its length, behind a header of these bytes.
         Ok(unsafe { RxBuffer::new(self.pool, frame, length, slot, self.header) })
     }
@@ -244,6 +264,14 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
 
 /// What the driver's `Drop` and the public calls are made of.
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> {
+    /// The numbers of slots may differ after a recovery.
+    fn adopt_sizes(&mut self) {
+        let info = self.net.info();
+        self.slots = u16::try_from(info.tx_slots).unwrap_or(u16::MAX);
+        self.rx_slots = u16::try_from(info.rx_slots).unwrap_or(u16::MAX);
+        self.batch = (info.rx_slots / 4).clamp(1, AHEAD) as u8;
+    }
+
     /// Takes the next frames from C. With none there it gives every buffer back, and looks after the transmit queue.
     fn look_ahead(&mut self) -> Result {
         self.harvest()?;
@@ -288,8 +316,12 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             *place = slot;
             self.recycled += 1;
         }
-        let scarce = self.out + u16::from(self.recycled) > self.rx_slots / 2;
-        if scarce || self.recycled >= self.batch { self.flush_back() } else { Ok(()) }
+        if self.is_scarce() || self.recycled >= self.batch { self.flush_back() } else { Ok(()) }
+    }
+
+    /// Whether the device has too few buffers for any to be held back.
+    fn is_scarce(&self) -> bool {
+        self.recycled != 0 && self.out + u16::from(self.recycled) > self.rx_slots / 2
     }
 
     fn flush_back(&mut self) -> Result {
@@ -325,7 +357,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let address = unsafe { H::share(bytes, BufferDirection::DriverToDevice) };
         tx_buf.set_shared_at(address);
         let mut packet = virtio_net_packet {
-            data: tx_buf.packet_mut().as_mut_ptr(),
+            data: tx_buf.frame(),
+            flags: VIRTIO_NET_PACKET_HAS_HEADER, // zero since the buffer was made
             device_address: address + u64::from(self.header),
             length: u32::try_from(tx_buf.packet_len()).unwrap_or(u32::MAX),
             ..Default::default()
@@ -393,12 +426,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUE
         }
         // After a confirmed reset every buffer comes back; without one the device may still read them, and they are forgotten.
         // SAFETY: the handle is that of a driver.
-        let stopped = unsafe { virtio_net_stop(self.net.handle()) };
-        let quiet = stopped >= 0;
-        if quiet {
-            // A stopped driver only returns what is left.
-            let _ = self.reap();
-        }
+        let _ = unsafe { virtio_net_stop(self.net.handle()) };
+        // Returns what is left, where the device cannot read it any more.
+        let _ = self.reap();
         // SAFETY: the pool lives until it is released below.
         if !unsafe { self.pool.as_ref() }.is_home(self.lent) {
             self.net.host().keeper = Some(self.pool);

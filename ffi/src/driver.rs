@@ -7,8 +7,9 @@ use crate::virtio_drivers::Hal;
 use crate::virtio_drivers::transport::Transport;
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use core::mem::{ManuallyDrop, size_of};
+use core::mem::{ManuallyDrop, MaybeUninit, size_of};
 use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU16, Ordering};
 
 const FIXED_WORDS: usize = VIRTIO_NET_STORAGE_FIXED as usize / 8;
 const SLOT_WORDS: usize = VIRTIO_NET_STORAGE_PER_SLOT as usize / 8;
@@ -16,10 +17,13 @@ const SLOT_WORDS: usize = VIRTIO_NET_STORAGE_PER_SLOT as usize / 8;
 /// The driver's storage, whose size C computes as `VIRTIO_NET_STORAGE_BYTES(TX, RX)`.
 #[repr(C, align(64))]
 struct Storage<const TX: usize, const RX: usize> {
-    fixed: [u64; FIXED_WORDS],
-    tx: [[u64; SLOT_WORDS]; TX],
-    rx: [[u64; SLOT_WORDS]; RX],
+    fixed: [Word; FIXED_WORDS],
+    tx: [[Word; SLOT_WORDS]; TX],
+    rx: [[Word; SLOT_WORDS]; RX],
 }
+
+/// Not an integer: C keeps pointers there, which a copy of integers would make mere numbers of.
+type Word = MaybeUninit<u64>;
 
 const _: () = assert!(align_of::<Storage<2, 2>>() == VIRTIO_NET_STORAGE_ALIGNMENT as usize);
 
@@ -120,6 +124,16 @@ impl Options {
         self
     }
 
+    /// A local address as the fallback, where none was given. `Hal` has no random numbers.
+    pub(crate) fn with_some_mac(self) -> Self {
+        static CARDS: AtomicU16 = AtomicU16::new(1);
+        if self.0.fallback_mac != [0; 6] {
+            return self;
+        }
+        let [high, low] = CARDS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        self.fallback_mac([2, 0, 0, 0, high, low])
+    }
+
     /// Log lines up to this `VIRTIO_NET_LOG_*` level.
     #[must_use]
     pub fn log_level(mut self, level: u32) -> Self {
@@ -160,7 +174,11 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     /// What `virtio_net_init` documents. The transport is dropped, unless the device may still use memory.
     pub fn new(transport: T, options: Options) -> Result<Self, Error> {
         let mut device = ManuallyDrop::new(Self {
-            storage: Storage { fixed: [0; FIXED_WORDS], tx: [[0; SLOT_WORDS]; TX], rx: [[0; SLOT_WORDS]; RX] },
+            storage: Storage {
+                fixed: [Word::zeroed(); FIXED_WORDS],
+                tx: [[Word::zeroed(); SLOT_WORDS]; TX],
+                rx: [[Word::zeroed(); SLOT_WORDS]; RX],
+            },
             host: Host { transport: ManuallyDrop::new(transport), keeper: None },
             hal: PhantomData,
         });
@@ -209,7 +227,7 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     pub fn mac_address(&self) -> [u8; 6] {
         let mut mac = [0; 6];
         // SAFETY: the handle is that of a driver, and there is room for six bytes.
-        let _ = unsafe { virtio_net_mac(self.shared_handle(), mac.as_mut_ptr()) };
+        let _ = unsafe { virtio_net_get_mac(self.shared_handle(), mac.as_mut_ptr()) };
         mac
     }
 
@@ -218,7 +236,7 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     pub fn info(&self) -> Info {
         let mut info = virtio_net_info { size: size_of::<virtio_net_info>() as u32, ..Default::default() };
         // SAFETY: the handle is that of a driver, and `info` says its size.
-        let _ = unsafe { virtio_net_info(self.shared_handle(), &mut info) };
+        let _ = unsafe { virtio_net_get_info(self.shared_handle(), &mut info) };
         Info {
             device_features: info.device_features,
             features: info.features,
@@ -238,7 +256,7 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     pub fn statistics(&self) -> Statistics {
         let mut statistics = Statistics { size: size_of::<Statistics>() as u32, ..Default::default() };
         // SAFETY: the handle is that of a driver, and `statistics` says its size.
-        let _ = unsafe { virtio_net_statistics(self.shared_handle(), &mut statistics) };
+        let _ = unsafe { virtio_net_get_statistics(self.shared_handle(), &mut statistics) };
         statistics
     }
 
@@ -248,7 +266,7 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
         let size = size_of::<virtio_net_error_detail>() as u32;
         let mut detail = virtio_net_error_detail { size, ..Default::default() };
         // SAFETY: the handle is that of a driver, and `detail` says its size.
-        let _ = unsafe { virtio_net_last_error(self.shared_handle(), &mut detail) };
+        let _ = unsafe { virtio_net_get_last_error(self.shared_handle(), &mut detail) };
         ErrorDetail::from_c(&detail)
     }
 
@@ -301,16 +319,10 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
         Error::check(unsafe { virtio_net_rx_ready(self.shared_handle(), 0) }).unwrap_or(0) as usize
     }
 
-    /// Whether the device was told of none of the frames in flight, and has sent none: then [`Self::poll_tx`] may have a notification to repeat.
-    pub(crate) fn tx_untold(&self) -> bool {
+    /// Whether it is not known yet if the device must be notified, so that a call that looks for completions has something to do.
+    pub(crate) fn is_undecided(&self) -> bool {
         // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_tx_untold(self.shared_handle(), 0) > 0 }
-    }
-
-    /// The same for receive buffers and a call that looks for frames.
-    pub(crate) fn rx_untold(&self) -> bool {
-        // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_rx_untold(self.shared_handle(), 0) > 0 }
+        unsafe { virtio_net_undecided(self.shared_handle(), 0) > 0 }
     }
 
     /// Copies a frame of 14 bytes or more to a slot and posts it.

@@ -19,6 +19,9 @@ pub const VIRTIO_NET_DMA_BELOW_4G: u32 = 2;
 /// Flag of `dma_alloc`: the device reaches memory through an IOMMU (`VIRTIO_F_ACCESS_PLATFORM`). Reserved, not asked for yet.
 pub const VIRTIO_NET_DMA_ACCESS_PLATFORM: u32 = 4;
 
+/// Flag of `dma_alloc` and `dma_free`: the block is for received frames, of which callers may hold some.
+pub const VIRTIO_NET_DMA_RECEIVE_POOL: u32 = 8;
+
 /// Property of a transport: the legacy interface of virtio 0.9.5. There is no `FEATURES_OK`, a queue is one contiguous
 /// block whose used ring starts at the next 4,096-byte boundary (virtio 1.2, 2.7.2), and its page number must fit 32 bits.
 pub const VIRTIO_NET_TRANSPORT_LEGACY: u32 = 1;

@@ -32,7 +32,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// As `VirtIONet::new`.
     pub fn new(transport: T) -> Result<Self> {
         // A `Hal` may copy what the device wrote only when the buffer is unshared, so C must not judge headers before that.
-        let options = Options::new().without_receive_pool().trust_header();
+        let options = Options::new().with_some_mac().without_receive_pool().trust_header();
         let net = NetDevice::new(transport, options).map_err(translate)?;
         let header = net.info().header_length as u8;
         Ok(Self { net, posted: 0, header })
@@ -149,8 +149,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// `InvalidParam` below 1,526 bytes; `QueueFull`; `IoError` where the device needs a reset.
     ///
     /// # Safety
-    /// The buffer stays where it is, and nobody reads or writes it, until [`Self::receive_complete`] has returned for the token, or the driver
-    /// is dropped.
+    /// The buffer stays where it is, and nobody reads or writes it, until [`Self::receive_complete`] has returned for the token. A driver that is
+    /// dropped before resets the device, but cannot tell whether that was confirmed: what was posted then should not be used again.
     pub unsafe fn receive_begin(&mut self, rx_buf: &mut [u8]) -> Result<u16> {
         if rx_buf.len() < MIN_BUFFER_LEN {
             return Err(Error::InvalidParam);
@@ -210,12 +210,16 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         }
         // SAFETY: there is room for one packet.
         let code = unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, &mut packet, 1) };
-        if DriverError::check(code).map_err(translate)? == 0 || packet.slot != token {
+        if DriverError::check(code).map_err(translate)? == 0 {
             return Err(Error::IoError);
         }
         self.posted -= 1;
         // SAFETY: the slot was just lent.
         let code = unsafe { virtio_net_rx_release(self.net.handle(), 0, 0, &packet, 1) };
+        if packet.slot != token {
+            // The device changed what it had said. The other buffer's token is gone, its owner learns that by the same error.
+            return Err(Error::IoError);
+        }
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
         unsafe { H::unshare(packet.cookie, NonNull::from(rx_buf), BufferDirection::DeviceToDriver) };
         DriverError::check(code).map_err(translate)?;

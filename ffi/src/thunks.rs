@@ -118,14 +118,14 @@ unsafe extern "C" fn dma_free<H: Hal, T>(
     context: *mut c_void,
     memory: *const virtio_net_dma,
     bytes: u32,
-    direction: u32,
+    _direction: u32,
     flags: u32,
 ) {
     // SAFETY: the caller gave a valid description.
     let memory = unsafe { memory.read() };
     let Some(address) = NonNull::new(memory.address.cast::<u8>()) else { return };
     let pages = bytes as usize / PAGE_SIZE;
-    let of_receive_pool = flags & VIRTIO_NET_DMA_COHERENT == 0 && direction == VIRTIO_NET_DMA_BOTH;
+    let of_receive_pool = flags & VIRTIO_NET_DMA_RECEIVE_POOL != 0;
     // SAFETY: the context is the host for as long as the call into C lasts, and no reference to it is held meanwhile.
     if let (true, Some(keeper)) = (of_receive_pool, unsafe { (*context.cast::<Host<T>>()).keeper }) {
         // SAFETY: whoever set the keeper keeps it valid until the driver is closed, and is the one who may call this.

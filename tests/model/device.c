@@ -186,6 +186,8 @@ static void check_driver_ok(struct model *model)
         if (!model->queue[queue].ready)
             model_violation(model, "DRIVER_OK without queue %u", queue);
     }
+    if (model->queue[MODEL_RX].ready)
+        model->avail_at_driver_ok = model_avail_index(model, MODEL_RX);
 }
 
 void device_set_status(struct model *model, uint32_t value)

@@ -124,7 +124,7 @@ static int32_t platform_alloc(void *context, uint32_t bytes, uint32_t alignment,
     struct model *model = context;
     if (bytes == 0 || bytes % PAGE != 0 || alignment != PAGE || direction > VIRTIO_NET_DMA_BOTH)
         model_violation(model, "dma_alloc of %u bytes, alignment %u, direction %u", bytes, alignment, direction);
-    if ((flags & ~(uint32_t)VIRTIO_NET_DMA_COHERENT) != 0)
+    if (flags != 0 && flags != VIRTIO_NET_DMA_COHERENT && flags != VIRTIO_NET_DMA_RECEIVE_POOL)
         model_violation(model, "dma_alloc with the flags 0x%x", flags);
     if (allocation_refused(model, bytes))
         return -12;

@@ -204,6 +204,7 @@ struct model {
     atomic_uint violations;
     uint64_t config_interrupts;
     uint64_t frames_sent;
+    uint16_t avail_at_driver_ok; /* avail.idx of the receive queue when the driver said DRIVER_OK */
     uint64_t driver_features;
     uint32_t status;
 

@@ -111,21 +111,21 @@ void fixture_renew(struct fixture *f)
 struct virtio_net_info info_of(const struct fixture *f)
 {
     struct virtio_net_info info = {.size = sizeof info};
-    assert_int_equal(virtio_net_info(f->net, &info), VIRTIO_NET_SUCCESS);
+    assert_int_equal(virtio_net_get_info(f->net, &info), VIRTIO_NET_SUCCESS);
     return info;
 }
 
 struct virtio_net_statistics statistics_of(const struct fixture *f)
 {
     struct virtio_net_statistics statistics = {.size = sizeof statistics};
-    assert_int_equal(virtio_net_statistics(f->net, &statistics), VIRTIO_NET_SUCCESS);
+    assert_int_equal(virtio_net_get_statistics(f->net, &statistics), VIRTIO_NET_SUCCESS);
     return statistics;
 }
 
 struct virtio_net_error_detail last_error_of(const struct fixture *f)
 {
     struct virtio_net_error_detail detail = {.size = sizeof detail};
-    assert_int_equal(virtio_net_last_error(f->net, &detail), VIRTIO_NET_SUCCESS);
+    assert_int_equal(virtio_net_get_last_error(f->net, &detail), VIRTIO_NET_SUCCESS);
     return detail;
 }
 

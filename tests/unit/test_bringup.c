@@ -440,6 +440,19 @@ static void queue_refused(void **state)
     assert_int_equal(model_blocks_out(f->model), 0);
 }
 
+/* The set-up fails half-way, and the device does not confirm the reset that follows: the first error is told, and memory is kept. */
+static void failure_with_stuck_device(void **state)
+{
+    struct fixture *f = *state;
+    f->model->queue_max[MODEL_TX] = 0;
+    f->model->reset_reads = MODEL_NEVER; /* the first reset has nothing to do */
+    assert_int_equal(fixture_init(f), VIRTIO_NET_ERROR_QUEUE_MISSING);
+    assert_last_error(f, VIRTIO_NET_ERROR_QUEUE_MISSING, VIRTIO_NET_FIELD_QUEUE_SIZE, 0, 2);
+    f->leaks_wanted = true;
+    assert_true(model_bytes_out(f->model) > 0);
+    assert_int_equal(statistics_of(f).quarantined_bytes, model_bytes_out(f->model));
+}
+
 /* ------------------------------------------------------------------------------------------------- gone, confused, unlucky */
 
 static void gone_from_the_start(void **state)
@@ -525,5 +538,6 @@ TEST_PROGRAM(IN_VARIANT(trace_legacy, 0), IN_VARIANT(trace_modern, 1), TABLE_ONL
              OVER_VARIANTS(every_mask), OVER_VARIANTS(masked_features), MODERN_ONLY(features_refused),
              MODERN_ONLY(version_1_missing), OVER_VARIANTS(features_change), OVER_VARIANTS(reset_takes_time),
              OVER_VARIANTS(reset_never_done), OVER_VARIANTS(reset_never_done_without_clock), OVER_VARIANTS(queue_in_use),
-             IN_VARIANT(queue_refused, 1), TABLE_ONLY(queue_refused), OVER_VARIANTS(gone_from_the_start),
-             OVER_VARIANTS(gone_in_the_middle), OVER_VARIANTS(needs_reset_meanwhile), OVER_VARIANTS(log_lines))
+             IN_VARIANT(queue_refused, 1), TABLE_ONLY(queue_refused), OVER_VARIANTS(failure_with_stuck_device),
+             OVER_VARIANTS(gone_from_the_start), OVER_VARIANTS(gone_in_the_middle), OVER_VARIANTS(needs_reset_meanwhile),
+             OVER_VARIANTS(log_lines))

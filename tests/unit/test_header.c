@@ -95,6 +95,20 @@ static void separate_in_the_smallest_ring(void **state)
     separate_header(f, 4, 2, 4);
 }
 
+/* Two descriptors hold one frame of two parts: that is no queue. */
+static void separate_without_room(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t maximum = 2; maximum < 4; maximum++) {
+        fixture_renew(f);
+        f->model->features &= ~(MODEL_FEATURE(ANY_LAYOUT) | MODEL_FEATURE(INDIRECT_DESC));
+        f->model->queue_max[MODEL_TX] = maximum;
+        assert_int_equal(fixture_init(f), VIRTIO_NET_ERROR_QUEUE_MISSING);
+        assert_int_equal(last_error_of(f).found, maximum);
+        assert_int_equal(last_error_of(f).queue, MODEL_TX);
+    }
+}
+
 /* The second descriptor of a chain is no id that the device may return. */
 static void id_in_the_middle_of_a_chain(void **state)
 {
@@ -219,5 +233,6 @@ static void header_is_read_once(void **state)
 TEST_PROGRAM(LEGACY_ONLY(ten_bytes), MODERN_ONLY(twelve_bytes), MODERN_ONLY(twelve_bytes_without_merging),
              LEGACY_ONLY(separate_with_twice_the_descriptors), LEGACY_ONLY(separate_by_indirect_tables),
              LEGACY_ONLY(separate_with_fewer_slots), LEGACY_ONLY(separate_in_the_smallest_ring),
-             LEGACY_ONLY(id_in_the_middle_of_a_chain), OVER_VARIANTS(fields_not_agreed_on), OVER_VARIANTS(trusted_header),
-             OVER_VARIANTS(fields_without_meaning), MODERN_ONLY(number_of_buffers), OVER_VARIANTS(header_is_read_once))
+             LEGACY_ONLY(separate_without_room), LEGACY_ONLY(id_in_the_middle_of_a_chain), OVER_VARIANTS(fields_not_agreed_on),
+             OVER_VARIANTS(trusted_header), OVER_VARIANTS(fields_without_meaning), MODERN_ONLY(number_of_buffers),
+             OVER_VARIANTS(header_is_read_once))

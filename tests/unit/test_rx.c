@@ -314,6 +314,7 @@ static void first_fill(void **state)
     bring_up(f);
     assert_int_equal(atomic_load(&f->model->queue[MODEL_RX].notifications), 1);
     assert_int_equal(atomic_load(&f->model->queue[MODEL_TX].notifications), 0);
+    assert_int_equal(f->model->avail_at_driver_ok, 16);
     assert_int_equal(model_held(f->model, MODEL_RX), 16);
     take_down(f);
 }

@@ -225,7 +225,7 @@ static void two_driver_threads(void **state)
         struct virtio_net_statistics statistics = {.size = sizeof statistics};
         if (!lend_step(&run, packets, &received) && expired(&run))
             break;
-        (void)virtio_net_statistics(run.f->net, &statistics);
+        (void)virtio_net_get_statistics(run.f->net, &statistics);
     }
     assert_int_equal(pthread_join(transmit, NULL), 0);
     end(&run, device);
