@@ -43,6 +43,17 @@ uint8_t *memory_at(struct model *model, uint64_t device_address, uint32_t bytes,
     return block->shadow + offset;
 }
 
+bool memory_clean(const struct model *model, const uint8_t *device_side, uint32_t bytes)
+{
+    for (uint32_t i = 0; i < model->block_count; i++) {
+        const struct model_block *block = &model->blocks[i];
+        uintptr_t offset = (uintptr_t)device_side - (uintptr_t)block->shadow;
+        if (block->live && offset < block->bytes)
+            return memcmp(block->address + offset, device_side, bytes) == 0;
+    }
+    return false;
+}
+
 static struct model_block *add_block(struct model *model, void *address, uint32_t bytes, uint32_t direction, uint32_t flags)
 {
     if (model->block_count == model->block_capacity) {

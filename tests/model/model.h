@@ -263,6 +263,9 @@ void device_trace(struct model *model, char kind, uint32_t where, uint64_t value
 /* Where the device finds `bytes` at a device address; NULL and a violation where there is no such memory. */
 uint8_t *memory_at(struct model *model, uint64_t device_address, uint32_t bytes, bool write);
 
+/* Whether the driver's caches hold nothing of the device's memory that could still be written back over it. */
+bool memory_clean(const struct model *model, const uint8_t *device_side, uint32_t bytes);
+
 /* Memory of a test, as a driver's caller would share it. Returns the device address of its first byte. */
 uint64_t model_share(struct model *model, void *address, uint32_t bytes, uint32_t direction);
 

@@ -149,6 +149,8 @@ static void check_posted(struct model *model, const struct model_buffer *buffer)
     for (uint32_t i = 0; i < buffer->parts; i++) {
         if (!buffer->part[i].writable)
             model_violation(model, "read-only descriptor in the receive queue");
+        if (model->not_coherent && !memory_clean(model, buffer->part[i].at, buffer->part[i].bytes))
+            model_violation(model, "receive buffer was not synced for the device");
     }
     if (buffer->bytes < header_bytes(model) + 1514)
         model_violation(model, "receive buffer of %u bytes", buffer->bytes);

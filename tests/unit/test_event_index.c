@@ -73,8 +73,8 @@ static void transmit_window(void **state)
     struct fixture *f = *state;
     quiet_bring_up(f);
     uint32_t choice = 0;
-    for (uint32_t pass = 0; pass < LONG_RUN(4u); pass++) {
-        for (uint32_t batch = 1; batch <= BATCHES; batch++) {
+    for (uint32_t pass = 0; pass < 1 + LONG_RUN(3u); pass++) {
+        for (uint32_t batch = 1; batch <= BATCHES; batch += LONG_STEP) {
             uint16_t start = (uint16_t)(0xfff0 - batch - pass * 5);
             advance_tx(f, (uint16_t)(start - model_avail_index(f->model, MODEL_TX)));
             assert_true(virtio_net_tx_flush(f->net, 0, 0) >= 0);
@@ -91,7 +91,7 @@ static void transmit_single_frames(void **state)
 {
     struct fixture *f = *state;
     quiet_bring_up(f);
-    for (uint32_t choice = 0; choice < 12; choice++) {
+    for (uint32_t choice = 0; choice < 12; choice += LONG_STEP) {
         advance_tx(f, (uint16_t)(0xfff0 - model_avail_index(f->model, MODEL_TX)));
         assert_true(virtio_net_tx_flush(f->net, 0, 0) >= 0);
         same_packets(f, 1);
@@ -268,6 +268,48 @@ static void lost_notification_is_repeated(void **state)
     take_down(f);
 }
 
+/* A device that was told and takes its time is not told again, however often somebody looks. */
+static void slow_device_is_told_once(void **state)
+{
+    struct fixture *f = *state;
+    bring_up(f);
+    f->model->hold_tx = true;
+    for (uint32_t i = 0; i < 16; i++)
+        send_one(f, FRAME_MIN, i);
+    uint64_t told = notifications(f, MODEL_TX);
+    for (uint32_t look = 0; look < 200; look++) {
+        assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
+        assert_int_equal(virtio_net_send(f->net, 0, 0, f->frame, FRAME_MIN), VIRTIO_NET_ERROR_QUEUE_FULL);
+        assert_int_equal(virtio_net_receive(f->net, 0, 0, f->frame, 2048), 0);
+    }
+    assert_int_equal(notifications(f, MODEL_TX), told);
+    assert_int_equal(notifications(f, MODEL_RX), 1);
+    assert_int_equal(statistics_of(f).tx_rekicks, 0);
+    assert_int_equal(statistics_of(f).rx_rekicks, 0);
+    take_down(f);
+}
+
+/* Buffers that the device was told nothing of, in either direction: a look or two makes it good. */
+static void untold_buffers(void **state)
+{
+    struct fixture *f = *state;
+    bring_up(f);
+    f->model->late_event = true;
+    model_set_avail_event(f->model, MODEL_TX, 0x7000);
+    model_set_avail_event(f->model, MODEL_RX, 0x7000);
+    send_one(f, FRAME_MIN, 1);
+    for (int look = 0; look < 4; look++)
+        assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
+    for (uint64_t i = 0; i < 16; i++)
+        deliver(f, FRAME_MIN, i);
+    for (uint64_t i = 0; i < 16; i++)
+        assert_received(f, FRAME_MIN, i);
+    for (int look = 0; look < 4; look++)
+        assert_int_equal(virtio_net_receive(f->net, 0, 0, f->frame, 2048), 0);
+    assert_int_equal(statistics_of(f).rx_rekicks, 1);
+    take_down(f);
+}
+
 /* The device polled for a whole turn of the index and was told nothing: what was told before that counts no more. */
 static void lost_notification_after_a_whole_wrap(void **state)
 {
@@ -320,4 +362,5 @@ TEST_PROGRAM(OVER_VARIANTS(transmit_window), OVER_VARIANTS(transmit_single_frame
              OVER_VARIANTS(first_decision), OVER_VARIANTS(deferred_decision), OVER_VARIANTS(decision_after_a_whole_wrap),
              OVER_VARIANTS(flag_in_place_of_event), OVER_VARIANTS(flag_ignored_with_event_index),
              OVER_VARIANTS(lost_notification_is_repeated), OVER_VARIANTS(lost_notification_after_a_whole_wrap),
+             OVER_VARIANTS(slow_device_is_told_once), OVER_VARIANTS(untold_buffers),
              OVER_VARIANTS(lost_notification_with_full_ring))

@@ -366,6 +366,26 @@ static void bad_receive_posts(void **state)
     take_down(f);
 }
 
+/* What the device had when it was reset is nobody's to release: it comes back through rx_reap, and only there. */
+static void lost_slots_are_not_lent(void **state)
+{
+    struct fixture *f = *state;
+    external_receive(f);
+    struct memory *memory = share_memory(f, VIRTIO_NET_DMA_FROM_DEVICE);
+    post_buffers(f, memory, 4);
+    assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+    for (unsigned running = 0; running < 2; running++) {
+        for (uint32_t i = 0; i < 4; i++) {
+            assert_int_equal(virtio_net_rx_release(f->net, 0, 0, f->packets + i, 1), VIRTIO_NET_ERROR_SLOT);
+            assert_null(virtio_net_rx_frame(f->net, 0, f->packets[i].slot));
+        }
+        if (running == 0)
+            assert_int_equal(virtio_net_start(f->net), VIRTIO_NET_SUCCESS);
+    }
+    assert_int_equal(virtio_net_rx_reap(f->net, 0, 0, f->packets, BUFFERS), 4);
+    take_down(f);
+}
+
 /* A pool has all slots of its direction. */
 static void pool_leaves_no_slot(void **state)
 {
@@ -405,4 +425,5 @@ static void dropped_frame_returns_cookie(void **state)
 TEST_PROGRAM(OVER_VARIANTS(transmit), OVER_VARIANTS(never_dropped), OVER_VARIANTS(mixed_with_pool), OVER_VARIANTS(bad_posts),
              OVER_VARIANTS(header_of_the_caller), OVER_VARIANTS(taken_in_any_order), OVER_VARIANTS(next_and_take_arguments),
              OVER_VARIANTS(stop_returns_cookies), OVER_VARIANTS(receive), OVER_VARIANTS(stop_returns_receive_cookies),
-             OVER_VARIANTS(bad_receive_posts), OVER_VARIANTS(pool_leaves_no_slot), OVER_VARIANTS(dropped_frame_returns_cookie))
+             OVER_VARIANTS(bad_receive_posts), OVER_VARIANTS(pool_leaves_no_slot), OVER_VARIANTS(lost_slots_are_not_lent),
+             OVER_VARIANTS(dropped_frame_returns_cookie))

@@ -287,6 +287,6 @@ static void wake_of_the_driver(void **state)
     assert_int_equal(received, PACKETS);
 }
 
-TEST_PROGRAM(IN_VARIANT(one_driver_thread, 0), IN_VARIANT(one_driver_thread, 1), IN_VARIANT(one_driver_thread, 3),
-             IN_VARIANT(two_driver_threads, 1), IN_VARIANT(two_driver_threads, 2), IN_VARIANT(wake_of_the_device, 1),
-             IN_VARIANT(wake_of_the_device, 2), IN_VARIANT(wake_of_the_driver, 1), IN_VARIANT(wake_of_the_driver, 2))
+TEST_PROGRAM(IN_VARIANT(one_driver_thread, 0), IN_VARIANT(one_driver_thread, 3), IN_VARIANT(two_driver_threads, 1),
+             IN_VARIANT(two_driver_threads, 2), IN_VARIANT(wake_of_the_device, 1), IN_VARIANT(wake_of_the_device, 2),
+             IN_VARIANT(wake_of_the_driver, 1), IN_VARIANT(wake_of_the_driver, 2))

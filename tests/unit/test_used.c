@@ -205,6 +205,7 @@ static void receive_index_jumps(void **state)
             deliver(f, 60, 1);
             assert_received(f, 60, 1);
             model_set_used_index(f->model, MODEL_RX, (uint16_t)(1 + jumps[i]));
+            assert_in_range(virtio_net_rx_ready(f->net, 0), 0, 16);
             check_broken(f, receive_looks[way], 0, VIRTIO_NET_ERROR_USED_INDEX);
             assert_true(virtio_net_rx_ready(f->net, 0) >= 0);
         }

@@ -3,7 +3,7 @@
  */
 #include "harness.h"
 
-enum { PACKETS = 70001 };
+enum { PACKETS = LONG_RUN(70001) };
 
 static void single_frames(void **state)
 {
