@@ -160,6 +160,43 @@ static void first_decision(void **state)
     take_down(f);
 }
 
+/* A device that had used all when the driver looked may have named its event too late: the next decision looks back that far. One that
+ * still had buffers did not sleep, and its event is about what comes. */
+static void late_wish(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned asleep = 0; asleep < 2; asleep++) {
+        fixture_renew(f);
+        quiet_bring_up(f);
+        same_packets(f, 1);
+        if (asleep == 0)
+            assert_int_equal(virtio_net_send_burst(f->net, 0, 0, f->packets, 1), 1);
+        model_set_avail_event(f->model, MODEL_TX, 0x7000);
+        uint64_t told = notifications(f, MODEL_TX);
+        uint16_t first = model_avail_index(f->model, MODEL_TX);
+        assert_int_equal(virtio_net_send_burst(f->net, 0, 0, f->packets, 1), 1);
+        assert_int_equal(notifications(f, MODEL_TX), told);
+        model_set_avail_event(f->model, MODEL_TX, first);
+        assert_int_equal(virtio_net_send_burst(f->net, 0, 0, f->packets, 1), 1);
+        assert_int_equal(notifications(f, MODEL_TX) - told, asleep);
+        take_down(f);
+    }
+}
+
+/* The same without a further frame: one look is enough where the device's wish is there meanwhile. */
+static void late_wish_seen_by_a_look(void **state)
+{
+    struct fixture *f = *state;
+    quiet_bring_up(f);
+    model_set_avail_event(f->model, MODEL_TX, 0x7000);
+    send_one(f, FRAME_MIN, 1);
+    model_set_avail_event(f->model, MODEL_TX, 0);
+    assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
+    assert_int_equal(notifications(f, MODEL_TX), 1);
+    assert_int_equal(statistics_of(f).tx_rekicks, 1);
+    take_down(f);
+}
+
 /* Published with NO_KICK, then decided at once: the window is everything since the last decision. */
 static void deferred_decision(void **state)
 {
@@ -359,8 +396,8 @@ static void lost_notification_with_full_ring(void **state)
 }
 
 TEST_PROGRAM(OVER_VARIANTS(transmit_window), OVER_VARIANTS(transmit_single_frames), OVER_VARIANTS(receive_window),
-             OVER_VARIANTS(first_decision), OVER_VARIANTS(deferred_decision), OVER_VARIANTS(decision_after_a_whole_wrap),
-             OVER_VARIANTS(flag_in_place_of_event), OVER_VARIANTS(flag_ignored_with_event_index),
-             OVER_VARIANTS(lost_notification_is_repeated), OVER_VARIANTS(lost_notification_after_a_whole_wrap),
-             OVER_VARIANTS(slow_device_is_told_once), OVER_VARIANTS(untold_buffers),
-             OVER_VARIANTS(lost_notification_with_full_ring))
+             OVER_VARIANTS(first_decision), OVER_VARIANTS(late_wish), OVER_VARIANTS(late_wish_seen_by_a_look),
+             OVER_VARIANTS(deferred_decision), OVER_VARIANTS(decision_after_a_whole_wrap), OVER_VARIANTS(flag_in_place_of_event),
+             OVER_VARIANTS(flag_ignored_with_event_index), OVER_VARIANTS(lost_notification_is_repeated),
+             OVER_VARIANTS(lost_notification_after_a_whole_wrap), OVER_VARIANTS(slow_device_is_told_once),
+             OVER_VARIANTS(untold_buffers), OVER_VARIANTS(lost_notification_with_full_ring))
