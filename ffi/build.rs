@@ -10,9 +10,11 @@ use std::process::Command;
 
 type Result<T> = std::result::Result<T, String>;
 
-/// Newest first; a plain `clang` may be any version.
-const CLANGS: [&str; 9] =
-    ["clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang-14"];
+/// A plain `clang` may be any version.
+const CLANGS: [&str; 10] = [
+    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15",
+    "clang-14",
+];
 
 fn main() {
     if let Err(message) = build() {
@@ -24,8 +26,8 @@ fn main() {
 fn build() -> Result<()> {
     let target = Target::read()?;
     let compiler = target.choose_compiler()?;
-    let mut build = cc::Build::new();
-    build.compiler(&compiler.program).cargo_metadata(true).warnings(false).std("c11").opt_level(2);
+    let mut build = compiler.build();
+    build.cargo_metadata(true).warnings(false).std("c11").opt_level(2);
     build.include("include").include("c-driver");
     for flag in target.flags(&compiler) {
         build.flag(flag);
@@ -35,8 +37,9 @@ fn build() -> Result<()> {
     }
     println!("cargo:rerun-if-changed=c-driver");
     println!("cargo:rerun-if-changed=include");
-    println!("cargo:rerun-if-env-changed={}", target.cc_variable());
-    println!("cargo:rerun-if-env-changed=CC");
+    for variable in target.cc_variables() {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
     build.try_compile("virtio_net_c").map_err(|error| error.to_string())
 }
 
@@ -56,8 +59,39 @@ struct Target {
 
 /// A program that makes objects for the target.
 struct Compiler {
-    program: String,
+    /// None: the one that the environment names, which the `cc` crate finds, with its arguments or a wrapper in front.
+    program: Option<String>,
     clang: bool,
+}
+
+impl Compiler {
+    fn build(&self) -> cc::Build {
+        let mut build = cc::Build::new();
+        if let Some(program) = &self.program {
+            build.compiler(program);
+        }
+        build
+    }
+
+    /// `None` where there is no such program.
+    fn find(program: Option<&str>) -> Option<Self> {
+        let mut compiler = Self { program: program.map(String::from), clang: false };
+        match program {
+            Some(program) => {
+                let version = Command::new(program).arg("--version").output().ok()?;
+                compiler.clang = String::from_utf8_lossy(&version.stdout).contains("clang");
+            }
+            None => compiler.clang = compiler.build().opt_level(2).try_get_compiler().ok()?.is_like_clang(),
+        }
+        Some(compiler)
+    }
+
+    fn command(&self) -> Command {
+        match &self.program {
+            Some(program) => Command::new(program),
+            None => self.build().opt_level(2).get_compiler().to_command(),
+        }
+    }
 }
 
 impl Target {
@@ -71,43 +105,53 @@ impl Target {
         })
     }
 
-    fn cc_variable(&self) -> String {
-        format!("CC_{}", self.triple.replace('-', "_"))
+    /// Those that the `cc` crate knows. `CC` alone names the host's compiler.
+    fn cc_variables(&self) -> Vec<String> {
+        let mut names = vec![
+            format!("CC_{}", self.triple.replace('-', "_")),
+            format!("CC_{}", self.triple),
+            "TARGET_CC".into(),
+        ];
+        if !self.bare_metal {
+            names.push("CC".into());
+        }
+        names
     }
 
-    /// What the user names, else what there is: clang makes objects for any target, gcc for the one in its name.
-    fn candidates(&self) -> Vec<String> {
-        if let Ok(named) = env::var(self.cc_variable()) {
-            return vec![named];
+    /// What the user names, else what there is: clang makes objects for any target, gcc for the one in its name, or the host's own.
+    fn candidates(&self) -> Vec<Option<String>> {
+        if self.cc_variables().iter().any(|name| env::var_os(name).is_some()) {
+            return vec![None];
         }
         let mut found: Vec<String> = Vec::new();
         if !self.bare_metal {
-            found.extend(env::var("CC").ok());
             found.push("cc".into());
         }
         found.extend(CLANGS.iter().map(|name| (*name).into()));
         for system in ["none-elf", "unknown-elf", "linux-gnu", "elf"] {
             found.push(format!("{}-{system}-gcc", self.arch));
         }
-        found
+        found.extend(["gcc".into(), "cc".into()]);
+        found.into_iter().map(Some).collect()
     }
 
     fn choose_compiler(&self) -> Result<Compiler> {
         let candidates = self.candidates();
         for program in &candidates {
-            let Some(clang) = is_clang(program) else { continue };
-            let compiler = Compiler { program: program.clone(), clang };
+            let Some(compiler) = Compiler::find(program.as_deref()) else { continue };
             if self.makes_objects(&compiler) {
                 return Ok(compiler);
             }
         }
+        let tried: Vec<&str> =
+            candidates.iter().map(|name| name.as_deref().unwrap_or("the one in the environment")).collect();
         Err(format!(
             "no C compiler makes objects for {triple}. Tried: {tried}.\n\
              Install clang (Debian, Ubuntu: apt-get install clang) or {arch}-…-gcc, or name one in {variable}.",
             triple = self.triple,
-            tried = candidates.join(", "),
+            tried = tried.join(", "),
             arch = self.arch,
-            variable = self.cc_variable(),
+            variable = self.cc_variables()[0],
         ))
     }
 
@@ -118,12 +162,13 @@ impl Target {
             return false;
         }
         let _ = fs::remove_file(&object);
-        let mut command = Command::new(&compiler.program);
+        let mut command = compiler.command();
         command.args(self.flags(compiler)).arg("-c").arg(&source).arg("-o").arg(&object);
         let compiled = command.output().is_ok_and(|output| output.status.success());
-        compiled && (!self.bare_metal || self.elf_machine_fits(&object))
+        compiled && self.elf_machine_fits(&object)
     }
 
+    /// Objects of other formats are the linker's to judge.
     fn elf_machine_fits(&self, object: &Path) -> bool {
         let machine = match self.arch.as_str() {
             "aarch64" => 183,
@@ -132,7 +177,8 @@ impl Target {
             _ => return true,
         };
         let bytes = fs::read(object).unwrap_or_default();
-        bytes.starts_with(b"\x7fELF") && bytes.get(18..20).is_some_and(|field| field == [machine, 0])
+        let elf = bytes.starts_with(b"\x7fELF");
+        if elf { bytes.get(18..20) == Some(&[machine, 0][..]) } else { !self.bare_metal }
     }
 
     fn flags(&self, compiler: &Compiler) -> Vec<String> {
@@ -141,12 +187,14 @@ impl Target {
                 .map(String::from)
                 .to_vec();
         flags.extend(["-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-g0"].map(String::from));
+        // Storage has the caller's type and DMA memory none; both are reached as the driver's own types.
+        flags.push("-fno-strict-aliasing".into());
         if self.bare_metal {
             if compiler.clang {
                 // Without -nostdlibinc clang finds the host's <stdint.h>.
                 flags.extend([format!("--target={}", self.clang_triple()), "-nostdlibinc".into()]);
             }
-            flags.extend(self.machine_flags().iter().map(|flag| (*flag).to_string()));
+            flags.extend(self.machine_flags());
         }
         flags
     }
@@ -162,22 +210,26 @@ impl Target {
     }
 
     /// No floating-point registers, because interrupt entries do not save them; the code model of the target.
-    fn machine_flags(&self) -> &'static [&'static str] {
-        match self.arch.as_str() {
+    fn machine_flags(&self) -> Vec<String> {
+        let flags: &[&str] = match self.arch.as_str() {
             "aarch64" => &["-mgeneral-regs-only", "-mstrict-align", "-mno-outline-atomics", "-fno-pic"],
             "x86_64" => &["-mgeneral-regs-only", "-mno-red-zone", "-fPIC"],
-            // The ABI must be the target's even though no floating-point register is used.
-            "riscv64" if self.triple.starts_with("riscv64gc") => {
-                &["-march=rv64gc", "-mabi=lp64d", "-mcmodel=medany", "-fno-pic"]
-            }
-            "riscv64" => &["-march=rv64imac", "-mabi=lp64", "-mcmodel=medany", "-fno-pic"],
+            "riscv32" | "riscv64" => return self.riscv_flags(),
             _ => &[],
-        }
+        };
+        flags.iter().map(|flag| (*flag).into()).collect()
     }
-}
 
-/// Whether the program is clang; `None` where there is no such program.
-fn is_clang(program: &str) -> Option<bool> {
-    let output = Command::new(program).arg("--version").output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).contains("clang"))
+    /// The first part of the triple names the extensions, and they the ABI: it must be the target's though no floating-point register is used.
+    fn riscv_flags(&self) -> Vec<String> {
+        let extensions = self.triple.split('-').next().unwrap_or_default().trim_start_matches("riscv");
+        let integers = if self.arch == "riscv64" { "lp64" } else { "ilp32" };
+        let floats = if extensions.contains('g') || extensions.contains('d') { "d" } else { "" };
+        vec![
+            format!("-march=rv{extensions}"),
+            format!("-mabi={integers}{floats}"),
+            "-mcmodel=medany".into(),
+            "-fno-pic".into(),
+        ]
+    }
 }

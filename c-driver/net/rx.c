@@ -121,6 +121,8 @@ static int32_t next_of(struct virtio_net *net, int32_t *ready, uint16_t *slot)
             sync_for_cpu(net, frame, used_length, ring->buffer_length);
         if (VIRTIO_LIKELY(examine(&net->rx, frame, used_length, ring->buffer_length, &length)))
             return (int32_t)length;
+        if (VIRTIO_UNLIKELY(net->sync))
+            sync_for_device(net, frame, ring->buffer_length);
         ring_take(ring);
         repost(ring, slots, *slot);
     }

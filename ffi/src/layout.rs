@@ -2,9 +2,7 @@
 //!
 //! `include/virtio_net.h` asserts the same numbers in C (`VIRTIO_NET_PROMISE`), for 64-bit machines.
 
-use crate::sys::*;
-use core::mem::{align_of, offset_of, size_of};
-
+#[cfg(target_pointer_width = "64")]
 /// Fails to compile where a structure is not what both sides were promised.
 macro_rules! promise {
     ($type:ty, size $size:literal, align $align:literal, $($field:ident $offset:literal),+ $(,)?) => {
@@ -16,7 +14,8 @@ macro_rules! promise {
 
 #[cfg(target_pointer_width = "64")]
 mod on_64_bits {
-    use super::*;
+    use crate::sys::*;
+    use core::mem::{align_of, offset_of, size_of};
 
     promise!(virtio_net_packet, size 64, align 8, cookie 0, data 8, device_address 16, length 24, flags 28, slot 32,
         csum_start 34, csum_offset 36, gso_size 38, header_length 40, gso_type 42, hash_type 43, segments 44, vlan 46,

@@ -215,8 +215,13 @@ static void platform_sync_for_cpu(void *context, void *address, uint32_t bytes, 
     if (!model->not_coherent)
         return;
     const struct model_block *block = block_of(model, address, bytes, direction);
-    if (block != NULL && block->shadow != block->address)
-        memcpy(address, block->shadow + ((uint8_t *)address - block->address), bytes);
+    if (block == NULL || block->shadow == block->address)
+        return;
+    uint8_t *device_side = block->shadow + ((uint8_t *)address - block->address);
+    memcpy(address, device_side, bytes);
+    /* The bytes are the processor's now: the device gets them back by sync_for_device only. */
+    for (uint32_t i = 0; i < bytes; i++)
+        device_side[i] = (uint8_t)~device_side[i];
 }
 
 static uint64_t platform_now_us(void *context)
