@@ -238,10 +238,11 @@ bool vn_ring_break(struct virtio_ring *ring, int32_t code, uint32_t field, uint3
 bool vn_ring_exchange(struct virtio_ring *ring, struct virtio_slot *slots, uint32_t id) VIRTIO_HIDDEN;
 /* Writes used_event (2.7.10) so that no completion reaches it. */
 void vn_ring_park(struct virtio_ring *ring) VIRTIO_HIDDEN;
-/* Whether something was published of which it is not known that the device is awake for it, nor that it was notified. */
+/* Whether something was published that the device has not used, and of which it is not known that the device is awake for it, nor that it was
+ * notified. */
 VIRTIO_INLINE bool ring_is_undecided(const struct virtio_ring *ring)
 {
-    return ring->decided != ring->published;
+    return ring->decided != ring->published && shared_load16(&ring->used->index) != ring->published;
 }
 
 /* Asks for an interrupt at the next completion, and tells whether there is one already. */

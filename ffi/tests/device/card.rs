@@ -83,6 +83,8 @@ pub struct Config {
     pub reset_reads: u32,
     /// How many resets are ever done.
     pub resets: usize,
+    /// The card was pulled out: every register reads as ones.
+    pub gone: bool,
 }
 
 impl Config {
@@ -105,6 +107,7 @@ impl Config {
             refuses_features: false,
             reset_reads: 0,
             resets: usize::MAX,
+            gone: false,
         }
     }
 }
@@ -327,6 +330,12 @@ impl Card {
         self.machine.memory().store(index.to_le(), place, Ordering::Release).unwrap();
     }
 
+    /// Falls asleep without asking for a notification, as if the driver had read too early that none is wanted.
+    pub fn doze(&self, queue: usize) {
+        self.rung[queue].store(false, Ordering::Release);
+        self.inner().awake[queue] = false;
+    }
+
     // ------------------------------------------------------------------------------------------------------- the rings
 
     /// The next chain, where the card is awake. An empty ring puts it to sleep.
@@ -425,6 +434,9 @@ impl Card {
 
     pub(super) fn status(&self) -> u32 {
         let mut inner = self.inner();
+        if inner.config.gone {
+            return u32::MAX;
+        }
         match inner.reset_reads_left {
             Some(0) => self.reset(&mut inner),
             Some(left) => inner.reset_reads_left = Some(left - 1),
@@ -449,6 +461,9 @@ impl Card {
 
     pub(super) fn set_status(&self, bits: u32) {
         let mut inner = self.inner();
+        if inner.config.gone {
+            return;
+        }
         if bits == 0 {
             // A device that is reset already has nothing to do.
             inner.resetting = inner.status != 0;

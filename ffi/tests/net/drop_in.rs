@@ -1,13 +1,13 @@
 //! The drop-in `VirtIONet`, call by call.
 
 use crate::device::{
-    FakeTransport, HEADER_ROOM, KINDS, Kind, LEGACY, MODERN, Machine, TX, frame, machine, number_of,
+    FakeTransport, HEADER_ROOM, KINDS, Kind, LEGACY, MODERN, Machine, TX, feature, frame, machine, number_of,
 };
-use crate::{BUFFER_LENGTH, DropIn, drop_in};
+use crate::{BUFFER_LENGTH, DropIn, comes_to_rest, drop_in};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use virtio_drivers::Error;
-use virtio_net_c::{RxBuffer, TxBuffer, VirtIONet};
+use virtio_net_c::{Options, RxBuffer, TxBuffer, VirtIONet};
 
 /// What the drop-in shares instead of copying.
 const LARGE: usize = 257;
@@ -40,6 +40,24 @@ fn buffer_lengths_are_checked() {
         assert_eq!(result.is_ok(), fits, "{length} bytes");
         assert!(fits || matches!(result, Err(Error::InvalidParam)));
         assert_eq!(card.dropped(), usize::from(!fits));
+    }
+}
+
+/// Unlike the safe driver the drop-in comes up without an address, as the original does; and each card has another.
+#[test]
+fn a_card_without_an_address_gets_one() {
+    for kind in KINDS {
+        let (_plug, card) = machine(kind);
+        card.change(|config| config.features &= !feature::MAC);
+        let first = drop_in::<16>(&card).mac_address();
+        let second = drop_in::<16>(&card).mac_address();
+        assert!(first != second && first[0] == 2 && second[0] == 2, "{first:x?}, {second:x?}");
+        let mac = [2, 9, 8, 7, 6, 5];
+        let options = Options::new().fallback_mac(mac);
+        let mut net = DropIn::<16>::with_options(FakeTransport::new(&card), BUFFER_LENGTH, options).unwrap();
+        assert_eq!(net.mac_address(), mac);
+        net.recover().unwrap();
+        assert_eq!(net.mac_address(), mac);
     }
 }
 
@@ -146,6 +164,44 @@ fn can_send_tells_the_truth() {
         check::<256>(LEGACY, length);
     }
     check::<1024>(MODERN, 60);
+}
+
+/// A device with fewer entries than `QUEUE_SIZE` is a smaller card, not another one.
+#[test]
+fn a_smaller_device_is_filled_to_its_own_end() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        card.change(|config| config.queue_max = 32);
+        let mut net = drop_in::<256>(&card);
+        let slots = net.info().tx_slots as u32;
+        assert!(slots == 16 || slots == 32);
+        for length in [60, 1514] {
+            for number in 0..slots {
+                assert!(net.can_send());
+                net.send(TxBuffer::from(&frame(length, number))).unwrap();
+            }
+            assert!(!net.can_send(), "{}", kind.name);
+            assert_eq!(card.sent().len(), slots as usize);
+            assert!(net.can_send());
+        }
+        let mut kept = Vec::new();
+        for number in 0..slots {
+            assert!(card.deliver(&frame(60, number)));
+            kept.push(net.receive().unwrap());
+        }
+        assert!(!card.deliver(&frame(60, 0)));
+        kept.drain(1..);
+        assert!(net.receive().is_err());
+        assert_eq!(card.buffers(), slots as usize - 1);
+        for number in 0..10 * slots {
+            assert!(card.deliver(&frame(60, number)));
+            let buffer = net.receive().unwrap();
+            net.recycle_rx_buffer(buffer).unwrap();
+            assert!(card.buffers() >= slots as usize / 2 - 1, "{} of {slots} buffers", card.buffers());
+        }
+        drop((kept, net));
+        assert_eq!(plug.live(), (0, 0));
+    }
 }
 
 /// Buffers of frames that are on their way belong to the device: they are unshared once it has returned them, and once only.
@@ -334,7 +390,7 @@ fn frames_seen_ahead_are_counted_once() {
         assert_eq!(buffer.packet(), frame(60, number));
         net.recycle_rx_buffer(buffer).unwrap();
     }
-    assert!(!net.can_recv());
+    comes_to_rest(&mut net);
     assert!(matches!(net.receive(), Err(Error::NotReady)));
     assert_eq!(net.statistics().rx_frames, 16);
 }
@@ -349,4 +405,28 @@ fn receiving_looks_after_sent_frames() {
     assert!(matches!(net.receive(), Err(Error::NotReady)));
     assert_eq!(plug.live().1, 0);
     assert_eq!(card.notifications(TX), 1);
+}
+
+/// A device that sleeps over a frame, because a notification was left out, is woken by whoever goes on polling for frames.
+#[test]
+fn a_lost_notification_is_repeated() {
+    for kind in KINDS {
+        for length in [60, 1000] {
+            let (_plug, card) = machine(kind);
+            let mut net = drop_in::<16>(&card);
+            for round in 0..3 {
+                net.send(TxBuffer::from(&frame(length, round))).unwrap();
+                assert!(card.take());
+                // The card is awake, so that it is not told of this one.
+                net.send(TxBuffer::from(&frame(length, round + 100))).unwrap();
+                card.doze(TX);
+                assert_eq!(card.finish(0), frame(length, round));
+                assert!(!card.take());
+                for _ in 0..4 {
+                    assert!(matches!(net.receive(), Err(Error::NotReady)));
+                }
+                assert_eq!(card.sent(), [frame(length, round + 100)], "{}, {length} bytes", kind.name);
+            }
+        }
+    }
 }

@@ -168,6 +168,24 @@ fn a_device_that_asks_for_a_reset_gets_one() {
 }
 
 #[test]
+fn a_card_that_is_pulled_out() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        plug.expect_leak();
+        let mut net = net::<16>(&card);
+        net.send(&frame(60, 1)).unwrap();
+        let memory = plug.live();
+        card.change(|config| config.gone = true);
+        for _ in 0..2 {
+            assert_eq!(net.check().map_err(Error::code), Err(VIRTIO_NET_ERROR_DEVICE_GONE));
+        }
+        assert!(net.recover().is_err());
+        drop(net);
+        assert_eq!((card.dropped(), plug.live()), (0, memory), "nobody knows what it still writes");
+    }
+}
+
+#[test]
 fn a_recovery_that_fails_may_be_tried_again() {
     for kind in [KINDS[0], KINDS[3]] {
         let (plug, card) = machine(kind);
@@ -226,7 +244,7 @@ mod drop_in {
         }
         assert!(found, "{what}, queue {queue}, {}", kind.name);
         net.recover().unwrap();
-        card.sent();
+        assert_eq!(plug.live().1, 0, "{what}: a lost frame stayed shared");
         works(&mut net, &card, what);
         assert_eq!(plug.live().1, 0, "{what}: a buffer stayed shared");
         drop(net);
@@ -263,6 +281,37 @@ mod drop_in {
             drop(buffer);
             let _ = net.receive();
             works(&mut net, &card, kind.name);
+        }
+    }
+
+    /// What comes back while the queue is broken is not lost for the time after.
+    #[test]
+    fn buffers_may_come_back_to_a_broken_queue() {
+        for kind in KINDS {
+            for queue in [RX, TX] {
+                let (_plug, card) = machine(kind);
+                let mut net = drop_in::<16>(&card);
+                let mut kept = Vec::new();
+                for number in 0..12 {
+                    assert!(card.deliver(&frame(60, number)));
+                    kept.push(net.receive().unwrap());
+                }
+                card.forge(queue, 99, 100);
+                let _ = net.receive();
+                let _ = net.poll();
+                for (place, buffer) in kept.into_iter().enumerate() {
+                    if place % 2 == 0 {
+                        let _ = net.recycle_rx_buffer(buffer);
+                    }
+                }
+                let _ = net.receive();
+                let _ = net.send(TxBuffer::from(&frame(60, 0)));
+                net.recover().unwrap();
+                card.sent();
+                assert!(net.receive().is_err());
+                assert_eq!(card.buffers(), 16, "{}, queue {queue}", kind.name);
+                works(&mut net, &card, kind.name);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! A random workload against an oracle that is as simple as can be: lists of numbers.
 
 use crate::device::{Card, KINDS, Kind, MODERN, Random, frame, machine, number_of};
-use crate::drop_in;
+use crate::{comes_to_rest, drop_in};
 use std::collections::{HashSet, VecDeque};
 use virtio_drivers::Error;
 use virtio_net_c::{RxBuffer, TxBuffer};
@@ -90,7 +90,11 @@ fn check<const N: usize>(kind: Kind, steps: u32) {
             }
             _ => {}
         }
-        assert!(net.can_recv() != oracle.waiting.is_empty(), "step {step}");
+        assert!(net.can_recv() || oracle.waiting.is_empty(), "step {step}");
+        // With nothing waiting it may send a caller to look, but only if the ring is starved for more than a few times.
+        if oracle.waiting.is_empty() && card.buffers() != 0 {
+            comes_to_rest(&mut net);
+        }
     }
     // At rest everything has arrived, and every slot is where it was.
     oracle.kept.clear();
@@ -107,7 +111,12 @@ fn check<const N: usize>(kind: Kind, steps: u32) {
     assert_eq!(statistics.tx_frames, u64::from(oracle.next_sent));
     assert_eq!(statistics.rx_frames, u64::from(oracle.next_delivered));
     assert_eq!(statistics.tx_lost + statistics.rx_lost + statistics.queues_broken, 0);
-    assert!(oracle.next_sent > steps / 20 && oracle.next_delivered > steps / 20);
+    let (sent, delivered) = (oracle.next_sent, oracle.next_delivered);
+    assert!(
+        sent > steps / 40 && delivered > steps / 40,
+        "{sent} sent, {delivered} delivered in {steps} steps, {}",
+        kind.name
+    );
     drop(net);
     assert_eq!((card.dropped(), plug.live()), (1, (0, 0)));
 }

@@ -200,6 +200,24 @@ fn tokens_may_be_dropped() {
     received.consume(|bytes| assert_eq!(bytes, crate::device::frame(60, 99)));
 }
 
+/// Polling for frames looks after those that were sent.
+#[test]
+fn a_lost_notification_is_repeated() {
+    use crate::device::{TX, frame};
+
+    let (_plug, card) = machine(KINDS[0]);
+    let mut net = net::<16>(&card);
+    net.send(&frame(60, 1)).unwrap();
+    assert!(card.take());
+    net.send(&frame(60, 2)).unwrap();
+    card.doze(TX);
+    card.finish(0);
+    for _ in 0..4 {
+        assert!(Device::receive(&mut net, Instant::ZERO).is_none());
+    }
+    assert_eq!(card.sent(), [frame(60, 2)]);
+}
+
 #[cfg(feature = "alloc")]
 mod drop_in {
     use super::*;

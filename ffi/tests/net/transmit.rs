@@ -135,3 +135,24 @@ fn a_burst_costs_few_notifications() {
     net.send(&frame(60, 0)).unwrap();
     assert_eq!(card.notifications(crate::device::TX), 2);
 }
+
+/// The same notification as it gets lost where a processor reads the device's wish too early: `poll_tx` repeats it.
+#[test]
+fn a_lost_notification_is_repeated() {
+    for kind in KINDS {
+        let (_plug, card) = machine(kind);
+        let mut net = net::<16>(&card);
+        for round in 0..3 {
+            net.send(&frame(60, round)).unwrap();
+            assert!(card.take());
+            net.send(&frame(60, round + 100)).unwrap();
+            card.doze(crate::device::TX);
+            assert_eq!(card.finish(0), frame(60, round));
+            assert!(!card.take());
+            for _ in 0..4 {
+                net.poll_tx().unwrap();
+            }
+            assert_eq!(card.sent(), [frame(60, round + 100)], "{}", kind.name);
+        }
+    }
+}
