@@ -43,8 +43,8 @@ extern "C" {
 
 /* ------------------------------------------------------------------------------------------------ version and storage */
 
-/* Version of this interface: major * 65536 + minor. The same major number means the same binary interface, grown; while it is 0, each
- * minor number is an interface of its own. */
+/* Version of this interface: major * 65536 + minor. The same major number means the same binary interface, grown; while it
+ * is 0, each minor number is an interface of its own. */
 #define VIRTIO_NET_ABI_MAJOR   0
 #define VIRTIO_NET_ABI_MINOR   1
 #define VIRTIO_NET_ABI_VERSION 1
@@ -217,23 +217,22 @@ enum {
 
 /* What was agreed with the device. */
 struct virtio_net_info {
-    uint32_t size;            /* in: sizeof(struct virtio_net_info) */
-    uint32_t state;           /* VIRTIO_NET_STATE_* */
-    uint64_t device_features; /* what the device offered */
-    uint64_t features;        /* what both agreed on */
-    uint32_t legacy;          /* 1: the legacy interface */
-    uint32_t link_up;         /* 1: up as of the last look (virtio_net_link); always 1 without the feature STATUS */
-    uint32_t mtu;             /* bytes after the Ethernet header; 1,500 without the feature MTU */
-    uint32_t
-        max_frame_length; /* longest frame that can be sent, bytes: mtu + 14, and 4 for a VLAN tag; 65,535 without the feature MTU */
-    uint32_t tx_slots;    /* transmit slots in use */
-    uint32_t rx_slots;    /* receive slots in use */
-    uint32_t tx_buffer_bytes; /* longest frame that a transmit pool buffer holds; 0: no pool */
-    uint32_t rx_buffer_bytes; /* longest frame that a receive pool buffer holds; 0: no pool */
-    uint32_t header_length;   /* bytes of virtio_net_hdr in front of each frame: 10 or 12 (5.1.6). Memory of the caller must
+    uint32_t size;             /* in: sizeof(struct virtio_net_info) */
+    uint32_t state;            /* VIRTIO_NET_STATE_* */
+    uint64_t device_features;  /* what the device offered */
+    uint64_t features;         /* what both agreed on */
+    uint32_t legacy;           /* 1: the legacy interface */
+    uint32_t link_up;          /* 1: up as of the last look (virtio_net_link); always 1 without the feature STATUS */
+    uint32_t mtu;              /* bytes after the Ethernet header; 1,500 without the feature MTU */
+    uint32_t max_frame_length; /* longest frame that can be sent, bytes: mtu + 18; 65,535 without the feature MTU */
+    uint32_t tx_slots;         /* transmit slots in use */
+    uint32_t rx_slots;         /* receive slots in use */
+    uint32_t tx_buffer_bytes;  /* longest frame that a transmit pool buffer holds; 0: no pool */
+    uint32_t rx_buffer_bytes;  /* longest frame that a receive pool buffer holds; 0: no pool */
+    uint32_t header_length;    /* bytes of virtio_net_hdr in front of each frame: 10 or 12 (5.1.6). Memory of the caller must
                                   have as many bytes in front of the frame, which belong to the driver while it is posted */
-    uint8_t mac[6];           /* the card's address */
-    uint8_t mac_source;       /* 0 device, 1 fallback_mac, 2 random */
+    uint8_t mac[6];            /* the card's address */
+    uint8_t mac_source;        /* 0 device, 1 fallback_mac, 2 random */
     uint8_t reserved[5];
 };
 
@@ -337,15 +336,15 @@ int32_t virtio_net_mmio_probe(const volatile void *registers);
 /* Replaces the context word that the tables' functions get. A plain store. Group: whole. */
 void virtio_net_set_context(struct virtio_net *net, void *context);
 
-/* Resets the device and waits for it (limit: reset_timeout_us). Frames in flight are lost and counted. External buffers come back
- * through virtio_net_tx_reap and virtio_net_rx_reap with VIRTIO_NET_PACKET_LOST. What the caller has reserved or peeked stays its own, to be
- * committed, cancelled or released after virtio_net_start. Memory and settings are kept. Errors: STATE; RESET_TIMEOUT, after which
- * no external buffer comes back, because the device may still use it. Group: whole. */
+/* Resets the device and waits for it (limit: reset_timeout_us). Frames in flight are lost and counted. External buffers come
+ * back through virtio_net_tx_reap and virtio_net_rx_reap with VIRTIO_NET_PACKET_LOST. What the caller has reserved or peeked
+ * stays its own, to be committed, cancelled or released after virtio_net_start. Memory and settings are kept. Errors: STATE;
+ * RESET_TIMEOUT, after which no external buffer comes back, because the device may still use it. Group: whole. */
 int32_t virtio_net_stop(struct virtio_net *net);
 
 /* Sets a stopped device up again with the options of virtio_net_init. The features agreed on may differ where the device's
- * do; info tells. Errors: STATE where the driver is not stopped, or where the device's queues have another size than before while the caller
- * holds slots; and those of virtio_net_init. Group: whole. */
+ * do; info tells. Errors: STATE where the driver is not stopped, or where the device's queues have another size than before
+ * while the caller holds slots; and those of virtio_net_init. Group: whole. */
 int32_t virtio_net_start(struct virtio_net *net);
 
 /* virtio_net_stop where needed, then virtio_net_start: the way out of VIRTIO_NET_ERROR_NEEDS_RESET. No frame is delivered
@@ -356,15 +355,16 @@ int32_t virtio_net_recover(struct virtio_net *net);
  * One register access. Group: whole. */
 int32_t virtio_net_check(struct virtio_net *net);
 
-/* The device was unplugged: touches no register, gives memory back, and makes every other call return STATE. Only for a device that
- * can no longer write memory. External buffers come back as after virtio_net_stop; what was reserved or peeked of a pool is gone with it.
- * Errors: STATE. Group: whole. */
+/* The device was unplugged: touches no register, gives memory back, and makes every other call return STATE. Only for a
+ * device that can no longer write memory. External buffers come back as after virtio_net_stop; what was reserved or peeked
+ * of a pool is gone with it. Errors: STATE. Group: whole. */
 int32_t virtio_net_abandon(struct virtio_net *net);
 
-/* Ends the driver: resets the device, waits for that (limit: reset_timeout_us), and gives all memory back through dma_free. External buffers
- * that are in flight are forgotten: stop and reap first to have them back. What was reserved or peeked is gone with the pool. VIRTIO_NET_ERROR_RESET_TIMEOUT: the device may still
- * write the driver's memory, so none of it is given back (statistics.quarantined_bytes), and the transport should not be used
- * for anything else. Afterwards the storage may be freed in either case. Errors: STATE. Group: whole. */
+/* Ends the driver: resets the device, waits for that (limit: reset_timeout_us), and gives all memory back through dma_free.
+ * External buffers that are in flight are forgotten: stop and reap first to have them back. What was reserved or peeked is
+ * gone with the pool. VIRTIO_NET_ERROR_RESET_TIMEOUT: the device may still write the driver's memory, so none of it is given
+ * back (statistics.quarantined_bytes), and the transport should not be used for anything else. Afterwards the storage may be
+ * freed in either case. Errors: STATE. Group: whole. */
 int32_t virtio_net_close(struct virtio_net *net);
 
 /* ------------------------------------------------------------------------------------------------------------- reports */
@@ -386,9 +386,10 @@ int32_t virtio_net_link(struct virtio_net *net);
 
 /* ------------------------------------------------------------------------------------------------------------ transmit
  *
- * queue_pair is 0. No call waits. A call with a count handles the packets in order, stops at the first that it cannot take, and returns how
- * many it took; it returns an error only where it took none. Errors of each: INVALID_ARGUMENT, STATE, QUEUE_PAIR, FLAGS,
- * NEEDS_RESET; the others are named. Group: transmit. A direction whose queue broke returns NEEDS_RESET; the other one goes on until the device is reset.
+ * queue_pair is 0. No call waits. A call with a count handles the packets in order, stops at the first that it cannot take,
+ * and returns how many it took; it returns an error only where it took none. Errors of each: INVALID_ARGUMENT, STATE, QUEUE_PAIR,
+ * FLAGS, NEEDS_RESET; the others are named. Group: transmit. A direction whose queue broke returns NEEDS_RESET; the other one
+ * goes on until the device is reset.
  */
 
 /* Flag of send, send_burst, commit and post: publish, but leave the notification to the next call without this flag or to
@@ -404,26 +405,29 @@ int32_t virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t fl
 int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               const struct virtio_net_packet *packets, uint32_t count);
 
-/* Reserves up to `count` slots with their pool buffers. Of each packet `slot`, `data` (16-byte aligned), `length` (the most that may be written),
- * `flags` (0) and `device_address` are written. The caller holds the slots until it commits or cancels them. flags: 0. Errors: NO_POOL,
- * QUEUE_FULL. */
+/* Reserves up to `count` slots with their pool buffers. Of each packet `slot`, `data` (16-byte aligned), `length` (the most
+ * that may be written), `flags` (0) and `device_address` are written. The caller holds the slots until it commits or cancels
+ * them. flags: 0. Errors: NO_POOL, QUEUE_FULL. */
 int32_t virtio_net_tx_reserve(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                               uint32_t count);
 
-/* Posts frames written in place. Of each packet `slot`, `length` (14..info.tx_buffer_bytes) and `flags` (0) are read. In any order, and
- * not all at once if the caller likes. The slots are the device's afterwards. Errors: SLOT, FRAME_EMPTY, FRAME_TOO_LONG, UNSUPPORTED. */
+/* Posts frames written in place. Of each packet `slot`, `length` (14..info.tx_buffer_bytes) and `flags` (0) are read. In any
+ * order, and not all at once if the caller likes. The slots are the device's afterwards. Errors: SLOT, FRAME_EMPTY,
+ * FRAME_TOO_LONG, UNSUPPORTED. */
 int32_t virtio_net_tx_commit(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
                              uint32_t count);
 
-/* Gives reserved slots back unsent. Of each packet `slot` is read. Works on a stopped or broken queue too. flags: 0. Errors: SLOT. */
+/* Gives reserved slots back unsent. Of each packet `slot` is read. Works on a stopped or broken queue too. flags: 0. Errors:
+ * SLOT. */
 int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
                              uint32_t count);
 
-/* Posts frames that lie in memory of the caller. Of each packet `data`, `device_address`, `length` (14..info.max_frame_length), `cookie` and
- * `flags` (0 or HAS_HEADER, with which `data` is only synced) are read; `slot` is written. The info.header_length bytes in front of `data` (and of `device_address`) are overwritten, and
- * sync_for_device is called for them and the frame where the platform has it. The memory belongs to the
- * device until virtio_net_tx_reap returns the cookie; it is never dropped silently. Errors: FRAME_EMPTY, FRAME_TOO_LONG,
- * QUEUE_FULL, UNSUPPORTED, DMA_ADDRESS where device_address is 0 or wraps. */
+/* Posts frames that lie in memory of the caller. Of each packet `data`, `device_address`, `length`
+ * (14..info.max_frame_length), `cookie` and `flags` (0 or HAS_HEADER, with which `data` is only synced) are read; `slot` is
+ * written. The info.header_length bytes in front of `data` (and of `device_address`) are overwritten, and sync_for_device is
+ * called for them and the frame where the platform has it. The memory belongs to the device until virtio_net_tx_reap returns
+ * the cookie; it is never dropped silently. Errors: FRAME_EMPTY, FRAME_TOO_LONG, QUEUE_FULL, UNSUPPORTED, DMA_ADDRESS where
+ * device_address is 0 or wraps. */
 int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 
@@ -431,29 +435,33 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
  * notified, else 0. */
 int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags);
 
-/* Takes completed frames back, and returns the external ones: of each packet `cookie`, `slot` and `flags` are written (EXTERNAL, and
- * LOST after a reset). packets may be NULL with count 0: only the pool's slots are taken back. Returns the number of packets written. Also the place
- * where a notification that the driver was wrong to leave out is repeated: call it now and then while frames are in flight. Works in
- * every state but closed; a queue that needs a reset says so once no cookie is left. flags: 0. */
+/* Takes completed frames back, and returns the external ones: of each packet `cookie`, `slot` and `flags` are written
+ * (EXTERNAL, and LOST after a reset). packets may be NULL with count 0: only the pool's slots are taken back. Returns the
+ * number of packets written. Also the place where a notification that the driver was wrong to leave out is repeated: call it
+ * now and then while frames are in flight. Works in every state but closed; a queue that needs a reset says so once no
+ * cookie is left. flags: 0. */
 int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 
-/* The slot of an external frame that tx_reap would return first, taking completed frames back as it does; NOT_READY where there is none. For
- * callers that want the cookies in an order of their own: they end with virtio_net_tx_take, which returns the frame of the slot in
- * packet->slot as tx_reap does. Errors of the latter: SLOT where no external frame of that slot has come back. */
+/* The slot of an external frame that tx_reap would return first, taking completed frames back as it does; NOT_READY where
+ * there is none. For callers that want the cookies in an order of their own: they end with virtio_net_tx_take, which returns
+ * the frame of the slot in packet->slot as tx_reap does. Errors of the latter: SLOT where no external frame of that slot has
+ * come back. */
 int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair);
 int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet);
 
-/* Directions (VIRTIO_NET_IRQ_*) in which buffers were published of which it is not known yet whether the device must be notified: the next call that
- * looks for completions (receive, rx_peek, tx_reap) or publishes looks again. For callers that call none of these before a number changes.
- * Reaches no register. Errors: STATE, QUEUE_PAIR. Groups: transmit and receive together. */
+/* Directions (VIRTIO_NET_IRQ_*) in which buffers were published of which it is not known yet whether the device must be
+ * notified: the next call that looks for completions (receive, rx_peek, tx_reap) or publishes looks again. For callers that
+ * call none of these before a number changes. Reaches no register. Errors: STATE, QUEUE_PAIR. Groups: transmit and receive
+ * together. */
 int32_t virtio_net_undecided(const struct virtio_net *net, uint32_t queue_pair);
 
 /* How many frames could be posted now, those counted that the device has completed and nobody has reaped. External ones are not
  * counted until they are reaped. Reaches no register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: transmit. */
 int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair);
 
-/* Frames that the device has not completed yet, as far as used.idx tells. Reaches no register. Errors: likewise. Group: transmit. */
+/* Frames that the device has not completed yet, as far as used.idx tells. Reaches no register. Errors: likewise. Group:
+ * transmit. */
 int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pair);
 
 /* ------------------------------------------------------------------------------------------------------------- receive
@@ -465,34 +473,35 @@ int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pai
  * flags: 0. Errors: BUFFER_TOO_SMALL (the frame stays: info.rx_buffer_bytes always suffices), NO_POOL. */
 int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, void *buffer, uint32_t capacity);
 
-/* The same for up to `count` frames. Of each packet `data` and `length` (the capacity) are read; `length` (the frame's) and `flags`
- * (0) are written. Returns how many frames were copied. Errors: as virtio_net_receive. */
+/* The same for up to `count` frames. Of each packet `data` and `length` (the capacity) are read; `length` (the frame's) and
+ * `flags` (0) are written. Returns how many frames were copied. Errors: as virtio_net_receive. */
 int32_t virtio_net_receive_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                                  uint32_t count);
 
 /* Lends up to `count` received frames in place: of each packet `slot`, `data`, `length`, `flags`, and for external buffers
- * `cookie` are written. Returns how many. The caller holds the slots, and may write the frames, until it releases them. An external buffer whose
- * element was bad comes back with length 0: nobody else has its cookie. flags: 0. */
+ * `cookie` are written. Returns how many. The caller holds the slots, and may write the frames, until it releases them. An
+ * external buffer whose element was bad comes back with length 0: nobody else has its cookie. flags: 0. */
 int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 
-/* Gives held slots back, in any order: of each packet `slot` is read. A pool buffer is posted again; an external buffer is the
- * caller's afterwards and its slot is free. Works on a stopped or broken queue too; a pool buffer is then posted by the next start.
- * VIRTIO_NET_NO_KICK: publish, but do not notify. Errors: SLOT. */
+/* Gives held slots back, in any order: of each packet `slot` is read. A pool buffer is posted again; an external buffer is
+ * the caller's afterwards and its slot is free. Works on a stopped or broken queue too; a pool buffer is then posted by the
+ * next start. VIRTIO_NET_NO_KICK: publish, but do not notify. Errors: SLOT. */
 int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               const struct virtio_net_packet *packets, uint32_t count);
 
-/* The slot that virtio_net_rx_peek would lend first; NOT_READY where there is none. The element is read again then. Reaches no register. Errors:
- * STATE, QUEUE_PAIR, NEEDS_RESET. Group: receive. */
+/* The slot that virtio_net_rx_peek would lend first; NOT_READY where there is none. The element is read again then. Reaches
+ * no register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: receive. */
 int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair);
 
 /* Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: receive. */
 uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot);
 
-/* Posts empty memory of the caller. Of each packet `data`, `device_address`, `length` (bytes for the frame, 1514 at least), `cookie` and
- * `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's too. The memory belongs to the
- * device until virtio_net_rx_peek or virtio_net_rx_reap returns the cookie. The first slots posted after init are 0, 1, 2 … in order. Errors:
- * BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have all slots), UNSUPPORTED, DMA_ADDRESS. */
+/* Posts empty memory of the caller. Of each packet `data`, `device_address`, `length` (bytes for the frame, 1514 at least),
+ * `cookie` and `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's
+ * too. The memory belongs to the device until virtio_net_rx_peek or virtio_net_rx_reap returns the cookie. The first slots
+ * posted after init are 0, 1, 2 … in order. Errors: BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have
+ * all slots), UNSUPPORTED, DMA_ADDRESS. */
 int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 
@@ -500,8 +509,8 @@ int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
  * notified, else 0. */
 int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags);
 
-/* Returns external buffers that will not be filled, after virtio_net_stop, with LOST: of each packet `cookie`, `slot` and `flags` are
- * written. flags: 0. Works in every state but closed. */
+/* Returns external buffers that will not be filled, after virtio_net_stop, with LOST: of each packet `cookie`, `slot` and
+ * `flags` are written. flags: 0. Works in every state but closed. */
 int32_t virtio_net_rx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 
@@ -521,10 +530,11 @@ enum { VIRTIO_NET_IRQ_RX = 1, VIRTIO_NET_IRQ_TX = 2 };
 /* What virtio_net_irq_ack found. */
 enum { VIRTIO_NET_EVENT_QUEUE = 1, VIRTIO_NET_EVENT_CONFIG = 2 };
 
-/* Asks for an interrupt at the next completion of the directions in `which`. Returns the directions that have completions waiting: those
- * may never interrupt, so handle them now. After an interrupt the driver asks for the next one by itself, in the call that comes to the end of
- * the queue: receive, receive_burst or rx_peek until it returns 0 or less than asked for, or until virtio_net_rx_ready returns 0; and tx_reap once. flags: 0.
- * Group: that of each direction named (transmit, receive). Errors: as transmit. */
+/* Asks for an interrupt at the next completion of the directions in `which`. Returns the directions that have completions
+ * waiting: those may never interrupt, so handle them now. After an interrupt the driver asks for the next one by itself, in
+ * the call that comes to the end of the queue: receive, receive_burst or rx_peek until it returns 0 or less than asked for,
+ * or until virtio_net_rx_ready returns 0; and tx_reap once. flags: 0. Group: that of each direction named (transmit,
+ * receive). Errors: as transmit. */
 int32_t virtio_net_irq_enable(struct virtio_net *net, uint32_t queue_pair, uint32_t which, uint32_t flags);
 
 /* Asks for none. Group and errors: likewise. */

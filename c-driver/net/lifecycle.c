@@ -1,8 +1,8 @@
 /*
  * lifecycle.c - from storage to a running card and back: set-up, stop, start, recovery, removal, close.
  *
- * bring_up is the driver's part of virtio 1.2, 3.1.1 and 5.1.5 in the order of the text. One error ladder serves all of it: whatever fails,
- * the device is reset, and memory is given back only when the device has confirmed that.
+ * bring_up is the driver's part of virtio 1.2, 3.1.1 and 5.1.5 in the order of the text. One error ladder serves all of it:
+ * whatever fails, the device is reset, and memory is given back only when the device has confirmed that.
  */
 #include "net.h"
 
@@ -434,7 +434,8 @@ static void count_lost(struct virtio_net *net)
     counter_add(&net->tx.lost, ring_in_flight(&net->tx.ring));
 }
 
-/* Resets the device and takes every slot back from it. Where the reset is not confirmed, slots stay where they are: the device may still use them. */
+/* Resets the device and takes every slot back from it. Where the reset is not confirmed, slots stay where they are: the
+ * device may still use them. */
 static int32_t bring_down(struct virtio_net *net)
 {
     take_stock(net);
@@ -531,7 +532,8 @@ static void begin(struct virtio_net *net, const struct virtio_net_platform *plat
     net->device.transport.context = context;
 }
 
-/* What can be refused before anything is looked at. Where there is storage at all it begins a driver there, which keeps the error. */
+/* What can be refused before anything is looked at. Where there is storage at all it begins a driver there, which keeps the
+ * error. */
 static int32_t check_storage(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes, const void *transport,
                              const struct virtio_net_platform *platform, void *context)
 {

@@ -29,8 +29,8 @@
 #define NET_HEADER_GSO_TYPE     1u
 #define NET_HEADER_F_NEEDS_CSUM 1u
 
-/* A pool buffer's frame is so far from the buffer's start, plus the headroom: the header fits in front of it, and the frame lies on a
- * 16-byte boundary. */
+/* A pool buffer's frame is so far from the buffer's start, plus the headroom: the header fits in front of it, and the frame
+ * lies on a 16-byte boundary. */
 #define NET_FRAME_OFFSET 16u
 
 /* Configuration space (5.1.4). */
@@ -100,7 +100,8 @@ int32_t vn_net_look_at_status(struct virtio_net *net, struct virtio_ring *ring) 
 void vn_net_rx_fill(struct virtio_net *net) VIRTIO_HIDDEN;
 /* Takes the completed transmit frames back: pool slots become free, external ones stay done. Negative where the ring broke. */
 int32_t vn_net_tx_collect(struct virtio_net *net) VIRTIO_HIDDEN;
-/* Hands out the external buffers that are done, and frees their slots. With `lost_only` those that the device had when it was reset. */
+/* Hands out the external buffers that are done, and frees their slots. With `lost_only` those that the device had when it
+ * was reset. */
 int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_packet *packets, uint32_t count) VIRTIO_HIDDEN;
 
 /* Whether pools and slots exist: running, failed or stopped. */

@@ -1,9 +1,9 @@
 /*
  * rx.c - receive (virtio 1.2, 5.1.6.3, 5.1.6.4): copying, in place, and into memory of the caller.
  *
- * A used element is read once, its slot proved to be in flight, its length checked against what was posted, and its header against
- * what was agreed on. A bad element costs that one frame and a count; its buffer is posted again. Nothing that a consumer does
- * (keep, release out of order) loses a slot.
+ * A used element is read once, its slot proved to be in flight, its length checked against what was posted, and its header
+ * against what was agreed on. A bad element costs that one frame and a count; its buffer is posted again. Nothing that a
+ * consumer does (keep, release out of order) loses a slot.
  */
 #include "net.h"
 #include "virtio/copy.h"
@@ -12,8 +12,8 @@
 
 /* --------------------------------------------------------------------------------------------------------------- posting */
 
-/* A slot that is free, at avail_index, and has its buffer, becomes the device's with the next publish. With a pool every slot is in flight
- * or held, so the one that was just freed is at avail_index. */
+/* A slot that is free, at avail_index, and has its buffer, becomes the device's with the next publish. With a pool every
+ * slot is in flight or held, so the one that was just freed is at avail_index. */
 VIRTIO_INLINE void repost(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
 {
     ring_release(ring, slots, slot);
@@ -106,7 +106,8 @@ static VIRTIO_COLD int32_t arm_and_look(struct virtio_net *net)
     return vn_ring_arm(&net->rx.ring) ? look(net) : 0;
 }
 
-/* The next good frame among the `ready` elements, whose slot stays in flight until ring_take. 0: none. Bad ones are posted again. */
+/* The next good frame among the `ready` elements, whose slot stays in flight until ring_take. 0: none. Bad ones are posted
+ * again. */
 static int32_t next_of(struct virtio_net *net, int32_t *ready, uint16_t *slot)
 {
     struct virtio_ring *ring = &net->rx.ring;
@@ -129,8 +130,8 @@ static int32_t next_of(struct virtio_net *net, int32_t *ready, uint16_t *slot)
     return 0;
 }
 
-/* The same, and what was asked for with interrupts on: a look that finds no frame has armed the interrupt after the last element. It ends, because
- * what is posted again is published after it. */
+/* The same, and what was asked for with interrupts on: a look that finds no frame has armed the interrupt after the last
+ * element. It ends, because what is posted again is published after it. */
 VIRTIO_INLINE int32_t next_frame(struct virtio_net *net, int32_t *ready, uint16_t *slot)
 {
     int32_t length = next_of(net, ready, slot);
@@ -143,8 +144,8 @@ VIRTIO_INLINE int32_t next_frame(struct virtio_net *net, int32_t *ready, uint16_
     return length;
 }
 
-/* The end of a look that began at `before` and leaves `left` elements. One that took the last arms the interrupt: callers that ask rx_ready before
- * they look again see what came meanwhile, because that reads used.idx after the arming. */
+/* The end of a look that began at `before` and leaves `left` elements. One that took the last arms the interrupt: callers
+ * that ask rx_ready before they look again see what came meanwhile, because that reads used.idx after the arming. */
 VIRTIO_INLINE void settle(struct virtio_net *net, uint32_t flags, uint16_t before, int32_t left)
 {
     struct virtio_ring *ring = &net->rx.ring;

@@ -1,7 +1,8 @@
 /*
  * status.c - the status codes as text, and the version.
  *
- * The texts lie in one block and are found by offsets: a table of pointers would need relocations in a position-independent kernel.
+ * The texts lie in one block and are found by offsets: a table of pointers would need relocations in a position-independent
+ * kernel.
  */
 #include <stddef.h>
 
@@ -12,7 +13,8 @@
 
 /* clang-format off */
 
-/* One line a code, the unknown one last. The numbers that a text names are those of the log line and of virtio_net_get_last_error. */
+/* One line a code, the unknown one last. The numbers that a text names are those of the log line and of
+ * virtio_net_get_last_error. */
 #define STATUS_TEXTS(X) \
     X(VIRTIO_NET_SUCCESS, "success") \
     X(VIRTIO_NET_ERROR_INVALID_ARGUMENT, "an argument is NULL or makes no sense") \

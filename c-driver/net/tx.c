@@ -1,9 +1,9 @@
 /*
  * tx.c - transmit (virtio 1.2, 5.1.6.2): copying, in place, and from memory of the caller.
  *
- * Every way of sending is the same few steps: a free slot is prepared, its descriptor gets the frame's length, it is committed, and
- * the lot is published with one store and notified at most once. No call waits. The header in front of each frame is all zero, because
- * no offload is agreed on: a pool buffer's has been so since dma_alloc, and nobody writes it.
+ * Every way of sending is the same few steps: a free slot is prepared, its descriptor gets the frame's length, it is committed,
+ * and the lot is published with one store and notified at most once. No call waits. The header in front of each frame is all
+ * zero, because no offload is agreed on: a pool buffer's has been so since dma_alloc, and nobody writes it.
  */
 #include "net.h"
 #include "virtio/copy.h"

@@ -1,8 +1,9 @@
 /*
  * copy.h - the copy of a frame between the caller's memory and a buffer of the pool.
  *
- * A memcpy of the host's may be a byte loop (Rust's compiler_builtins is one on some machines), and a call besides. Frames in the pool lie on
- * 16-byte boundaries, so whole words are copied wherever the caller's memory is aligned too; else memcpy decides.
+ * A memcpy of the host's may be a byte loop (Rust's compiler_builtins is one on some machines), and a call besides. Frames in
+ * the pool lie on 16-byte boundaries, so whole words are copied wherever the caller's memory is aligned too; else memcpy
+ * decides.
  */
 #ifndef VIRTIO_COPY_H
 #define VIRTIO_COPY_H

@@ -142,8 +142,8 @@ static bool same(const uint32_t *a, const uint32_t *b, uint32_t count)
     return true;
 }
 
-/* 2.5.1: the same generation before and after tells that all is of one moment. A legacy device has none: read until two readings agree
- * (2.5.4). */
+/* 2.5.1: the same generation before and after tells that all is of one moment. A legacy device has none: read until two
+ * readings agree (2.5.4). */
 int32_t vn_device_config(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t count, uint32_t *values)
 {
     struct virtio_transport *transport = &device->transport;

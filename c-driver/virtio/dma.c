@@ -1,8 +1,9 @@
 /*
  * dma.c - the memory that the driver asks of its host.
  *
- * A pool comes in chunks, because many hosts have no long runs of contiguous memory; a chunk that cannot be had is asked for again at half
- * the size, down to one buffer. No chunk table is kept: the first slot of a chunk carries the number of its pages.
+ * A pool comes in chunks, because many hosts have no long runs of contiguous memory; a chunk that cannot be had is asked for
+ * again at half the size, down to one buffer. No chunk table is kept: the first slot of a chunk carries the number of its
+ * pages.
  */
 #include "dma.h"
 

@@ -39,8 +39,8 @@
 #endif
 
 /*
- * The tests' device lives in the same process. A build with VIRTIO_MODEL asks it for each register, and tells it of each read of
- * shared memory right after it happened, so that it can change what was read: a second read of the same field is then seen.
+ * The tests' device lives in the same process. A build with VIRTIO_MODEL asks it for each register, and tells it of each read
+ * of shared memory right after it happened, so that it can change what was read: a second read of the same field is then seen.
  */
 #ifdef VIRTIO_MODEL
 uint32_t virtio_model_read(const volatile void *address, unsigned width);
@@ -201,8 +201,8 @@ VIRTIO_INLINE void barrier_io_read_before_all(void)
 
 /* ----------------------------------------------------------------------------------------------------------- registers */
 
-/* On aarch64 a register access must be a plain load or store of one register: the forms with write-back that a compiler may choose for
- * volatile cannot be emulated by a hypervisor, because they leave no syndrome. */
+/* On aarch64 a register access must be a plain load or store of one register: the forms with write-back that a compiler may
+ * choose for volatile cannot be emulated by a hypervisor, because they leave no syndrome. */
 VIRTIO_INLINE uint32_t register_read(const volatile void *address, unsigned width)
 {
     uint32_t value = 0;

@@ -9,10 +9,10 @@
  *          |  device has    |  the device     |  by the caller   |                  |
  *          |  used them     |  has them       |                  |                  |
  *
- * `order` of a position is the slot there, `position` of a slot its inverse. A slot moves on when a counter passes it; where it is not
- * the next one, it is first exchanged with that. So a slot is in exactly one state, and nothing else is stored about it. The device
- * completes in order nearly always: used.id == order[used_index] then proves with one compare that the id is in range, in flight,
- * and not completed twice. Any other id takes the way through `position`, which proves the same.
+ * `order` of a position is the slot there, `position` of a slot its inverse. A slot moves on when a counter passes it; where
+ * it is not the next one, it is first exchanged with that. So a slot is in exactly one state, and nothing else is stored about
+ * it. The device completes in order nearly always: used.id == order[used_index] then proves with one compare that the id is in
+ * range, in flight, and not completed twice. Any other id takes the way through `position`, which proves the same.
  *
  * Descriptors. Slot i owns descriptor i, so used.id is the slot. Nothing is read back from the descriptor table, which the
  * device can write. A legacy device without ANY_LAYOUT wants the header in a descriptor of its own (5.1.6.6): then the ring has 2N
@@ -31,8 +31,8 @@ enum virtio_layout {
     VIRTIO_LAYOUT_INDIRECT = 2, /* a table of two */
 };
 
-/* Of virtio_slot.length: the memory is the caller's; the device was reset before it used that memory; and, of the first slot of a chunk
- * of the pool, the chunk's pages. */
+/* Of virtio_slot.length: the memory is the caller's; the device was reset before it used that memory; and, of the first slot
+ * of a chunk of the pool, the chunk's pages. */
 #define VIRTIO_SLOT_EXTERNAL    0x80000000u
 #define VIRTIO_SLOT_LOST        0x40000000u
 #define VIRTIO_SLOT_CHUNK_SHIFT 24
@@ -192,8 +192,8 @@ VIRTIO_INLINE void ring_set_frame_length(struct virtio_ring *ring, uint16_t slot
     ring->frame_descriptors[(uint32_t)slot << ring->frame_shift].length = length + ring->length_bias;
 }
 
-/* 2.7.13.1 to 2.7.13.3: the device sees the entries before it sees the index. Release also keeps the reads of a receive buffer before
- * the device's next write to it, which a write barrier would not. */
+/* 2.7.13.1 to 2.7.13.3: the device sees the entries before it sees the index. Release also keeps the reads of a receive
+ * buffer before the device's next write to it, which a write barrier would not. */
 VIRTIO_INLINE void ring_publish(struct virtio_ring *ring)
 {
     ring->published = ring->avail_index;
@@ -204,11 +204,13 @@ VIRTIO_INLINE void ring_publish(struct virtio_ring *ring)
 void vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport) VIRTIO_HIDDEN;
 
 /*
- * Notifies the device of what was published, where it wants to be told of anything since `decided` (2.7.7.1, 2.7.10). Returns whether it did.
+ * Notifies the device of what was published, where it wants to be told of anything since `decided` (2.7.7.1, 2.7.10). Returns
+ * whether it did.
  *
- * Its wish can be read too early through no fault of the driver's: a virtual processor without memory barriers (QEMU 7.2 with one)
- * loses the order of "store avail.idx, load avail_event", and the device sleeps on. Only a device that has used all that it knew does that.
- * So what was published to such a device stays undecided, and the next decision looks at the wish for it again.
+ * Its wish can be read too early through no fault of the driver's: a virtual processor without memory barriers (QEMU 7.2 with
+ * one) loses the order of "store avail.idx, load avail_event", and the device sleeps on. Only a device that has used all that
+ * it knew does that. So what was published to such a device stays undecided, and the next decision looks at the wish for it
+ * again.
  */
 VIRTIO_INLINE bool ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport)
 {
@@ -238,8 +240,8 @@ bool vn_ring_break(struct virtio_ring *ring, int32_t code, uint32_t field, uint3
 bool vn_ring_exchange(struct virtio_ring *ring, struct virtio_slot *slots, uint32_t id) VIRTIO_HIDDEN;
 /* Writes used_event (2.7.10) so that no completion reaches it. */
 void vn_ring_park(struct virtio_ring *ring) VIRTIO_HIDDEN;
-/* Whether something was published that the device has not used, and of which it is not known that the device is awake for it, nor that it was
- * notified. */
+/* Whether something was published that the device has not used, and of which it is not known that the device is awake for
+ * it, nor that it was notified. */
 VIRTIO_INLINE bool ring_is_undecided(const struct virtio_ring *ring)
 {
     return ring->decided != ring->published && shared_load16(&ring->used->index) != ring->published;
@@ -249,8 +251,8 @@ VIRTIO_INLINE bool ring_is_undecided(const struct virtio_ring *ring)
 bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* Asks for no interrupt. */
 void vn_ring_disarm(struct virtio_ring *ring) VIRTIO_HIDDEN;
-/* A look that found nothing: repeats a notification that was wrongly left out. Returns whether it is time to look at the device's status:
- * after `patience` such looks in a row, a power of two, and whenever their number has doubled. */
+/* A look that found nothing: repeats a notification that was wrongly left out. Returns whether it is time to look at the
+ * device's status: after `patience` such looks in a row, a power of two, and whenever their number has doubled. */
 bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_transport *transport, uint32_t patience) VIRTIO_HIDDEN;
 
 /* Keeps the 16-bit counters that are only looked at now and then from growing ambiguous, and used_event where it belongs. */
@@ -271,8 +273,8 @@ VIRTIO_INLINE int32_t ring_ready(struct virtio_ring *ring)
     return ready;
 }
 
-/* The next used element, which ring_ready has promised: brings its slot to used_index, and leaves it in flight. False: no such slot is in
- * flight, and the ring is broken. */
+/* The next used element, which ring_ready has promised: brings its slot to used_index, and leaves it in flight. False: no
+ * such slot is in flight, and the ring is broken. */
 VIRTIO_INLINE bool ring_head(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t *slot, uint32_t *length)
 {
     const struct virtq_used_element *element = &ring->used->ring[ring->used_index & ring->ring_mask];
@@ -319,8 +321,8 @@ VIRTIO_INLINE uint16_t ring_prepare(struct virtio_ring *ring, struct virtio_slot
 uint32_t vn_ring_bytes(uint32_t entries, uint32_t slots, enum virtio_layout layout, bool legacy) VIRTIO_HIDDEN;
 /* Makes every one of so many slots free, in order. */
 void vn_ring_free_all(struct virtio_ring *ring, uint32_t slots) VIRTIO_HIDDEN;
-/* After a reset: what the caller holds or has reserved stays so, external buffers that the device had are held and lost, and all else is
- * free. */
+/* After a reset: what the caller holds or has reserved stays so, external buffers that the device had are held and lost, and
+ * all else is free. */
 void vn_ring_forget(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* Lays an idle ring out in its memory, which is cleared. */
 void vn_ring_lay_out(struct virtio_ring *ring, uint32_t entries, enum virtio_layout layout, bool legacy) VIRTIO_HIDDEN;

@@ -203,8 +203,8 @@ static bool reaches_in_flight(const struct virtio_ring *ring, uint16_t index)
 }
 
 /*
- * The device interrupts when used.idx passes used_event (2.7.10). Parked so far behind, that happens only after another 65,536 - 16,384
- * = 49,152 completions. Between two refreshes at most RING_REFRESH_INTERVAL + size pass: 40,960 for the largest ring.
+ * The device interrupts when used.idx passes used_event (2.7.10). Parked so far behind, that happens only after another 65,536
+ * - 16,384 = 49,152 completions. Between two refreshes at most RING_REFRESH_INTERVAL + size pass: 40,960 for the largest ring.
  * Behind by more than the device's own notion of "last time" in any but the largest rings, where a stray interrupt is harmless.
  */
 void vn_ring_park(struct virtio_ring *ring)
@@ -248,8 +248,8 @@ VIRTIO_COLD void vn_ring_refresh(struct virtio_ring *ring)
         vn_ring_park(ring);
 }
 
-/* What is undecided is looked at again. The second line of defence: the oldest buffer in flight was published after the last notification, and
- * nothing moves. Seen twice, that is worth one notification more, and only one. */
+/* What is undecided is looked at again. The second line of defence: the oldest buffer in flight was published after the last
+ * notification, and nothing moves. Seen twice, that is worth one notification more, and only one. */
 VIRTIO_COLD bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_transport *transport, uint32_t patience)
 {
     if (ring->idle_at != ring->used_index)

@@ -1,8 +1,9 @@
 /*
  * transport.h - what stands between the driver and its device and host: the two tables, and the word they are called with.
  *
- * The driver's own transports take the address of the registers as their context, a transport of the host's takes the host's word;
- * the platform always takes the host's word. Nothing here is written after set-up but `context`, by virtio_net_set_context.
+ * The driver's own transports take the address of the registers as their context, a transport of the host's takes the host's
+ * word; the platform always takes the host's word. Nothing here is written after set-up but `context`, by
+ * virtio_net_set_context.
  */
 #ifndef VIRTIO_TRANSPORT_H
 #define VIRTIO_TRANSPORT_H

@@ -336,6 +336,12 @@ impl Card {
         self.inner().awake[queue] = false;
     }
 
+    /// Falls asleep and asks for a notification too late for what the driver has published meanwhile.
+    pub fn doze_late(&self, queue: usize) {
+        self.doze(queue);
+        self.inner().queues[queue].enable_notification(self.machine.memory()).unwrap();
+    }
+
     // ------------------------------------------------------------------------------------------------------- the rings
 
     /// The next chain, where the card is awake. An empty ring puts it to sleep.

@@ -1,7 +1,8 @@
 //! The drop-in `VirtIONet`, call by call.
 
 use crate::device::{
-    FakeTransport, HEADER_ROOM, KINDS, Kind, LEGACY, MODERN, Machine, TX, feature, frame, machine, number_of,
+    Card, FakeTransport, HEADER_ROOM, KINDS, Kind, LEGACY, MODERN, Machine, RX, TX, feature, frame, machine,
+    number_of,
 };
 use crate::{BUFFER_LENGTH, DropIn, comes_to_rest, drop_in};
 use std::sync::atomic::Ordering;
@@ -427,6 +428,58 @@ fn a_lost_notification_is_repeated() {
                 }
                 assert_eq!(card.sent(), [frame(length, round + 100)], "{}, {length} bytes", kind.name);
             }
+        }
+    }
+}
+
+/// Whoever calls `receive` and `send` only where `can_recv` and `can_send` say so must not be stuck when a notification is lost.
+#[test]
+fn gates_lead_out_of_a_lost_notification() {
+    fn behind_the_gates<const N: usize>(net: &mut DropIn<N>) {
+        for _ in 0..8 {
+            if net.can_recv() {
+                assert!(matches!(net.receive(), Err(Error::NotReady)));
+            }
+        }
+    }
+    fn check<const N: usize>(kind: Kind, doze: fn(&Card, usize)) {
+        let (_plug, card) = machine(kind);
+        let mut net = drop_in::<N>(&card);
+        for round in 0..4 {
+            for number in 0..N as u32 {
+                assert!(card.deliver(&frame(60, number)), "{}, round {round}", kind.name);
+            }
+            // The last of these publishes buffers to a card that is awake and has used all that it knew of.
+            for _ in 0..N {
+                let buffer = net.receive().unwrap();
+                net.recycle_rx_buffer(buffer).unwrap();
+            }
+            doze(&card, RX);
+            behind_the_gates(&mut net);
+            assert!(card.deliver(&frame(61, 1)), "{}, round {round}: the card sleeps", kind.name);
+            let buffer = net.receive().unwrap();
+            net.recycle_rx_buffer(buffer).unwrap();
+            behind_the_gates(&mut net);
+
+            net.send(TxBuffer::from(&frame(60, 0))).unwrap();
+            assert!(card.take());
+            card.finish(0);
+            let mut sent = 0;
+            while net.can_send() {
+                sent += 1;
+                net.send(TxBuffer::from(&frame(if sent % 2 == 0 { 60 } else { 900 }, sent))).unwrap();
+            }
+            doze(&card, TX);
+            behind_the_gates(&mut net);
+            assert_eq!(card.sent().len(), N, "{}, round {round}: the card sleeps", kind.name);
+            assert!(net.can_send());
+        }
+    }
+    for kind in KINDS {
+        for doze in [Card::doze, Card::doze_late] {
+            check::<2>(kind, doze);
+            check::<16>(kind, doze);
+            check::<64>(kind, doze);
         }
     }
 }

@@ -284,6 +284,50 @@ mod drop_in {
         }
     }
 
+    /// A card may come back with other queues: the slots follow, once nobody holds a buffer of the old ones.
+    #[test]
+    fn a_recovery_may_change_the_queues() {
+        for kind in KINDS {
+            let (plug, card) = machine(kind);
+            let mut net = drop_in::<64>(&card);
+            for (round, entries) in [(0, 16), (1, 128), (2, 32), (3, 8)] {
+                assert!(card.deliver(&frame(60, round)) && card.deliver(&frame(60, round + 10)));
+                let kept = net.receive().unwrap();
+                net.send(TxBuffer::from(&frame(900, 1))).unwrap();
+                card.change(|config| config.queue_max = entries);
+                assert!(net.recover().is_err(), "a buffer of the old queue is lent");
+                assert_eq!(kept.packet(), frame(60, round));
+                drop(kept);
+                // What the drop-in has looked ahead at is held too.
+                while let Ok(buffer) = net.receive() {
+                    assert_eq!(buffer.packet(), frame(60, round + 10));
+                    net.recycle_rx_buffer(buffer).unwrap();
+                }
+                net.recover().unwrap();
+                assert_eq!(plug.live().1, 0);
+                let slots = card.buffers();
+                let in_chains = kind.legacy && kind.extra == 0;
+                assert_eq!(slots, if in_chains { entries as usize / 2 } else { entries as usize }.min(64));
+                for number in 0..slots as u32 {
+                    assert!(net.can_send());
+                    net.send(TxBuffer::from(&frame(60, number))).unwrap();
+                }
+                assert!(!net.can_send());
+                assert_eq!(card.sent().len(), slots);
+                for number in 0..3 * slots as u32 {
+                    assert!(card.deliver(&frame(60, number)));
+                    let buffer = net.receive().unwrap();
+                    assert_eq!(buffer.packet(), frame(60, number));
+                    net.recycle_rx_buffer(buffer).unwrap();
+                }
+                assert!(net.receive().is_err());
+                assert_eq!(card.buffers(), slots);
+            }
+            drop(net);
+            assert_eq!(plug.live(), (0, 0));
+        }
+    }
+
     /// What comes back while the queue is broken is not lost for the time after.
     #[test]
     fn buffers_may_come_back_to_a_broken_queue() {
