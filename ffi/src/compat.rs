@@ -147,9 +147,16 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         // What is given back here cannot stand in the way of another number of slots. A broken queue says so, which is why we are here.
         let _ = self.harvest();
         let _ = self.flush_back();
+        // SAFETY: the handle is that of a driver.
+        let stopped = unsafe { virtio_net_stop(self.net.handle()) };
+        if stopped != VIRTIO_NET_ERROR_STATE {
+            DriverError::check(stopped).map_err(translate)?;
+        }
+        // Nor can frames that the device had.
+        self.reap()?;
         self.net.recover().map_err(translate)?;
         self.adopt_sizes();
-        self.reap()
+        Ok(())
     }
 
     /// Acknowledges the interrupt and tells what it was about.
