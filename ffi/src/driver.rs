@@ -218,6 +218,7 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
         (&raw const self.storage).cast()
     }
 
+    #[cfg(feature = "alloc")]
     pub(crate) fn host(&mut self) -> &mut Host<T> {
         &mut self.host
     }
@@ -320,6 +321,7 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     }
 
     /// Whether it is not known yet if the device must be notified, so that a call that looks for completions has something to do.
+    #[cfg(feature = "alloc")]
     pub(crate) fn is_undecided(&self) -> bool {
         // SAFETY: the handle is that of a driver.
         unsafe { virtio_net_undecided(self.shared_handle(), 0) > 0 }
