@@ -297,12 +297,13 @@ mod drop_in {
                 card.change(|config| config.queue_max = entries);
                 assert!(net.recover().is_err(), "a buffer of the old queue is lent");
                 assert_eq!(kept.packet(), frame(60, round));
-                drop(kept);
                 // What the drop-in has looked ahead at is held too.
                 while let Ok(buffer) = net.receive() {
                     assert_eq!(buffer.packet(), frame(60, round + 10));
                     net.recycle_rx_buffer(buffer).unwrap();
                 }
+                assert!(net.recover().is_err());
+                drop(kept);
                 net.recover().unwrap();
                 assert_eq!(plug.live().1, 0);
                 let slots = card.buffers();

@@ -52,6 +52,7 @@ fn drop_in<const N: usize>(card: &Arc<Card>) -> DropIn<N> {
 }
 
 /// `can_recv` may send a caller to look when no frame waits, because a notification is undecided; but a few times only.
+#[cfg(feature = "alloc")]
 fn comes_to_rest<const N: usize>(net: &mut DropIn<N>) {
     for _ in 0..3 {
         if net.can_recv() {
