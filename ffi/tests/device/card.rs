@@ -199,6 +199,11 @@ impl Card {
         self.inner().queues[queue].size()
     }
 
+    /// Where the ring begins.
+    pub fn ring(&self, queue: usize) -> u64 {
+        self.inner().queues[queue].desc_table()
+    }
+
     pub fn interrupts(&self, queue: usize) -> usize {
         self.interrupts[queue].load(Ordering::Relaxed)
     }

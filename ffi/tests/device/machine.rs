@@ -150,6 +150,11 @@ impl Machine {
         (pages.sum(), shared.count())
     }
 
+    /// Whether a block that begins here was not given back yet.
+    pub fn is_live(&self, address: u64) -> bool {
+        lock(&self.state).live.contains_key(&address)
+    }
+
     /// Checks that the device may reach these bytes, which are within one block.
     pub fn check_access(&self, address: u64, bytes: usize, writes: bool) -> bool {
         let mut state = lock(&self.state);

@@ -133,7 +133,7 @@ fn can_send_tells_the_truth() {
                 assert!(sent <= N as u32);
             }
             assert_eq!(sent, N as u32, "{} with frames of {length}", kind.name);
-            if round == 0 {
+            if round == 0 && N <= 16 {
                 let start = Instant::now();
                 assert_eq!(net.send(TxBuffer::from(&frame(length, sent))), Err(Error::QueueFull));
                 assert!(start.elapsed() < Duration::from_secs(5));
@@ -335,6 +335,7 @@ fn keeping_every_buffer_starves_the_ring() {
                 }
             };
             back(&mut net, kept.pop().unwrap());
+            assert!(recycle || net.can_recv(), "behind the gate nobody would look for the dropped buffer");
             assert!(matches!(net.receive(), Err(Error::NotReady)));
             assert!(card.deliver(&frame(60, 99)), "one buffer is back");
             let buffer = net.receive().unwrap();
@@ -375,6 +376,73 @@ fn the_ring_is_refilled_while_frames_flow() {
     check::<8>();
     check::<16>();
     check::<256>();
+}
+
+/// The more buffers a caller keeps, the sooner each other one must be back with the device.
+#[test]
+fn little_is_held_back_from_a_caller_who_keeps_much() {
+    fn check<const N: usize>() {
+        let (_plug, card) = machine(MODERN);
+        let mut net = drop_in::<N>(&card);
+        let enough = |out: usize| {
+            assert!(card.buffers() >= (N - out).min(N / 2), "{} of {N} buffers, {out} kept", card.buffers());
+        };
+        let next = |net: &mut DropIn<N>| {
+            assert!(card.deliver(&frame(60, 1)));
+            net.receive().unwrap()
+        };
+        for keep in 0..N {
+            let kept: Vec<_> = (0..keep).map(|_| next(&mut net)).collect();
+            for _ in 0..2 * N {
+                let buffer = next(&mut net);
+                enough(keep + 1);
+                net.recycle_rx_buffer(buffer).unwrap();
+                enough(keep);
+            }
+            // A few are held back now, perhaps; keeping more brings them home.
+            let more: Vec<_> = (0..N - keep)
+                .map(|count| {
+                    let buffer = next(&mut net);
+                    enough(keep + count + 1);
+                    buffer
+                })
+                .collect();
+            for (place, buffer) in more.into_iter().chain(kept).enumerate() {
+                net.recycle_rx_buffer(buffer).unwrap();
+                enough(N - place - 1);
+            }
+        }
+    }
+    check::<2>();
+    check::<4>();
+    check::<16>();
+    check::<64>();
+}
+
+/// Dropped buffers are found by every call that comes along, not by `receive` alone.
+#[test]
+fn any_call_brings_dropped_buffers_home() {
+    type Act = fn(&mut DropIn<16>, RxBuffer);
+    let acts: [Act; 3] = [
+        |net, _| net.send(TxBuffer::from(&frame(60, 1))).unwrap(),
+        |net, _| net.poll().unwrap(),
+        |net, last| net.recycle_rx_buffer(last).unwrap(),
+    ];
+    for act in acts {
+        let (_plug, card) = machine(MODERN);
+        let mut net = drop_in::<16>(&card);
+        let mut kept: Vec<_> = (0..16)
+            .map(|number| {
+                assert!(card.deliver(&frame(60, number)));
+                net.receive().unwrap()
+            })
+            .collect();
+        let last = kept.pop().unwrap();
+        drop(kept);
+        assert_eq!(card.buffers(), 0);
+        act(&mut net, last);
+        assert!(card.buffers() >= 8);
+    }
 }
 
 /// Frames that wait in the look-ahead count for `can_recv`, and are not there twice.

@@ -98,6 +98,8 @@ mod drop_in {
         for round in 1..=60 {
             net.enable_interrupts();
             take_all(&mut net);
+            net.send(TxBuffer::from(&frame(60, 1))).unwrap();
+            assert_eq!((card.sent().len(), card.interrupts(TX)), (1, 0), "nobody waits for sent frames");
             assert!(card.deliver(&frame(60, 1)));
             assert_eq!(card.interrupts(RX), round, "{}, round {round}", kind.name);
             assert!(net.ack_interrupt() == InterruptStatus::QUEUE_INTERRUPT);

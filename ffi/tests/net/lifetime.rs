@@ -1,6 +1,8 @@
 //! Moving the driver, dropping it, and buffers that outlive it.
 
-use crate::device::{Card, Config, FakeTransport, KINDS, Kind, LEGACY, MODERN, Machine, TestHal, frame, machine};
+use crate::device::{
+    Card, Config, FakeTransport, KINDS, Kind, LEGACY, MODERN, Machine, RX, TX, TestHal, frame, machine,
+};
 use crate::{BUFFER_LENGTH, DropIn, Net, drop_in, net, receive};
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex};
@@ -215,10 +217,13 @@ fn buffers_outlive_the_driver() {
             net.recycle_rx_buffer(kept.remove(3).1).unwrap();
             drop(kept.remove(5));
             let with_driver = plug.live().0;
+            let rings = [RX, TX].map(|queue| card.ring(queue));
+            assert!(rings.iter().all(|ring| plug.is_live(*ring)));
             drop(net);
             let pool = plug.live().0;
             assert_eq!(card.dropped(), 1);
-            assert!(pool != 0 && pool < with_driver, "the rings are back, the pool is not");
+            assert!(pool != 0 && pool < with_driver, "the transmit pool is back, the receive pool is not");
+            assert!(!rings.iter().any(|ring| plug.is_live(*ring)), "the rings are back");
             if last_first {
                 kept.reverse();
             }

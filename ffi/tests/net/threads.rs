@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use virtio_drivers::Error;
 use virtio_net_c::TxBuffer;
 
-const FRAMES: u32 = 5_000;
+const FRAMES: u32 = 2_000;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Ends the echo, also where the driver's side panics.
