@@ -237,7 +237,9 @@ fn waiting_for_a_frame() {
             assert_eq!(memory[header..header + length], frame(700, number));
         }
         let token = offer(&mut net, &mut memory).unwrap();
-        assert_eq!(net.receive_wait(&mut [0; 1526]), Err(Error::AlreadyUsed));
+        let refused;
+        (net, _, refused) = wait_beside(&plug, net, vec![0; 1526], || true);
+        assert_eq!(refused, Err(Error::AlreadyUsed));
         assert!(card.deliver(&frame(60, 0)));
         collect(&mut net, token, &mut memory).unwrap();
         assert_eq!(plug.live().1, 0);
