@@ -291,7 +291,7 @@ static int32_t plan_queue(struct virtio_net *net, uint32_t queue, uint32_t wante
         plan->slots = wanted < entries / 2 ? wanted : entries / 2;
         plan->entries = 2 * plan->slots;
     }
-    if (max < VIRTIO_NET_MIN_SLOTS || plan->slots < VIRTIO_NET_MIN_SLOTS)
+    if (plan->slots < VIRTIO_NET_MIN_SLOTS)
         return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_MISSING, VIRTIO_NET_FIELD_QUEUE_SIZE, queue, max, 2);
     uint32_t used = operations->queue_used(transport_context(&device->transport), queue);
     if (used != 0)
@@ -411,7 +411,6 @@ static int32_t bring_up(struct virtio_net *net)
     /* 3.1.1, step 8: no notification before this. */
     if (net->rx.ring.published != 0)
         vn_ring_notify(&net->rx.ring, &net->device.transport);
-    net->rx.ring.decided = net->rx.ring.published;
     vn_log(&net->device.transport, net->device.log_level, VIRTIO_NET_LOG_INFO, VIRTIO_NET_SUCCESS,
            "virtio-net is up; slots to transmit, to receive", ring_size(&net->tx.ring), ring_size(&net->rx.ring));
     return VIRTIO_NET_SUCCESS;
