@@ -120,8 +120,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
 
     /// The counters.
     #[must_use]
-    pub fn statistics(&self) -> Statistics {
-        self.net.statistics()
+    pub fn stats(&self) -> Statistics {
+        self.net.stats()
     }
 
     /// What caused the last error that the device or the host is to blame for.

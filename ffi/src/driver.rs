@@ -254,7 +254,7 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
 
     /// The counters.
     #[must_use]
-    pub fn statistics(&self) -> Statistics {
+    pub fn stats(&self) -> Statistics {
         let mut statistics = Statistics { size: size_of::<Statistics>() as u32, ..Default::default() };
         // SAFETY: the handle is that of a driver, and `statistics` says its size.
         let _ = unsafe { virtio_net_get_statistics(self.shared_handle(), &mut statistics) };
@@ -405,7 +405,7 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     /// may wait for the device without a limit.
     fn drop_transport_if_quiet(&mut self, code: i32) {
         let unconfirmed = code == VIRTIO_NET_ERROR_RESET_TIMEOUT || code == VIRTIO_NET_ERROR_DEVICE_GONE;
-        if !unconfirmed && self.statistics().quarantined_bytes == 0 {
+        if !unconfirmed && self.stats().quarantined_bytes == 0 {
             // SAFETY: the driver is at its end and uses the transport no more; nobody else drops it.
             unsafe { ManuallyDrop::drop(&mut self.host.transport) };
         }

@@ -46,8 +46,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
 
     /// The counters.
     #[must_use]
-    pub fn statistics(&self) -> Statistics {
-        self.net.statistics()
+    pub fn stats(&self) -> Statistics {
+        self.net.stats()
     }
 
     /// Acknowledges the interrupt and tells what it was about.

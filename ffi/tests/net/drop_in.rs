@@ -461,7 +461,7 @@ fn frames_seen_ahead_are_counted_once() {
     }
     comes_to_rest(&mut net);
     assert!(matches!(net.receive(), Err(Error::NotReady)));
-    assert_eq!(net.statistics().rx_frames, 16);
+    assert_eq!(net.stats().rx_frames, 16);
 }
 
 /// Nobody has to send again for the buffers of sent frames to come back, nor for a lost notification to be repeated.

@@ -53,7 +53,7 @@ fn a_broken_queue_is_found_and_recovered() {
                 assert!(net.check().is_ok());
                 works(&mut net, &card, what);
             }
-            assert_eq!((net.statistics().queues_broken, plug.live()), (2 * round, memory));
+            assert_eq!((net.stats().queues_broken, plug.live()), (2 * round, memory));
         }
     }
 }
@@ -107,7 +107,7 @@ fn wrong_lengths_cost_one_frame() {
                 assert_eq!(receive(&mut net), None);
             }
         }
-        let statistics = net.statistics();
+        let statistics = net.stats();
         assert_eq!((statistics.rx_dropped_short, statistics.rx_dropped_long), (40, 30), "{}", kind.name);
         // The shortest and the longest that are right.
         for length in [header + 14, 1518 + header] {
@@ -129,7 +129,7 @@ fn headers_that_nobody_agreed_on_cost_one_frame() {
             assert!(card.deliver_with(&bytes, &frame(60, 1), |head, length| (head, length)));
             assert_eq!(receive(&mut net), None);
         }
-        assert_eq!(net.statistics().rx_dropped_header, 4);
+        assert_eq!(net.stats().rx_dropped_header, 4);
         works(&mut net, &card, kind.name);
     }
 }
@@ -161,7 +161,7 @@ fn a_device_that_asks_for_a_reset_gets_one() {
             assert_eq!(net.send(&frame(60, 1)), Err(Error::NEEDS_RESET));
             assert_eq!(net.receive(&mut [0; 1518]), Err(Error::NEEDS_RESET));
             net.recover().unwrap();
-            assert_eq!((net.statistics().resets, net.statistics().tx_lost), (round, round));
+            assert_eq!((net.stats().resets, net.stats().tx_lost), (round, round));
             works(&mut net, &card, kind.name);
         }
     }

@@ -58,7 +58,7 @@ fn an_interrupt_for_each_direction_asked_for() {
         card.sent();
         assert!(card.deliver(&frame(60, 4)));
         assert_eq!((card.interrupts(RX), card.interrupts(TX)), before, "{}", kind.name);
-        assert_eq!(net.statistics().interrupts, 2);
+        assert_eq!(net.stats().interrupts, 2);
     }
 }
 

@@ -107,7 +107,7 @@ fn check<const N: usize>(kind: Kind, steps: u32) {
         net.recycle_rx_buffer(buffer).unwrap();
     }
     assert_eq!((oracle.waiting.len(), card.buffers(), plug.live().1), (0, N, 0));
-    let statistics = net.statistics();
+    let statistics = net.stats();
     assert_eq!(statistics.tx_frames, u64::from(oracle.next_sent));
     assert_eq!(statistics.rx_frames, u64::from(oracle.next_delivered));
     assert_eq!(statistics.tx_lost + statistics.rx_lost + statistics.queues_broken, 0);

@@ -35,8 +35,8 @@ fn in_order_and_round_the_ring() {
             }
             assert_eq!(received, delivered);
         }
-        assert_eq!(net.statistics().rx_frames, u64::from(received));
-        assert_eq!(net.statistics().rx_bytes, u64::from(received) * 60);
+        assert_eq!(net.stats().rx_frames, u64::from(received));
+        assert_eq!(net.stats().rx_bytes, u64::from(received) * 60);
     }
     for kind in KINDS {
         check::<2>(kind, 50);

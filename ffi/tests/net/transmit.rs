@@ -59,7 +59,7 @@ fn the_ring_fills_and_empties() {
             assert_eq!(numbers, (first..number).collect::<Vec<_>>());
         }
         net.poll_tx().unwrap();
-        let statistics = net.statistics();
+        let statistics = net.stats();
         assert_eq!(statistics.tx_completed, u64::from(number));
         assert_eq!((statistics.tx_frames, statistics.tx_bytes), (u64::from(number), u64::from(number) * 60));
         assert_eq!(statistics.tx_rekicks, 0);

@@ -48,7 +48,7 @@ mod driver {
     }
 
     pub fn show_stats(device: &mut NetDevice) {
-        let stats = device.statistics();
+        let stats = device.stats();
         for (name, value) in [
             ("sent", stats.tx_frames),
             ("sent bytes", stats.tx_bytes),
