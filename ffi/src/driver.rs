@@ -9,6 +9,7 @@ use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, MaybeUninit, size_of};
 use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, Ordering};
 
 const FIXED_WORDS: usize = VIRTIO_NET_STORAGE_FIXED as usize / 8;
@@ -155,13 +156,18 @@ impl Default for Options {
     }
 }
 
+/// Stands for the driver's own MMIO transport where a type of transport is asked for: `NetDevice<H, Mmio, TX, RX>`, from
+/// [`NetDevice::new_mmio`]. Registers are then reached from C, without a call to Rust for each.
+#[derive(Debug)]
+pub struct Mmio(());
+
 /// One network card with up to `TX` and `RX` slots, powers of two from 2 to 32,768.
 ///
 /// The value may be moved freely. No call waits, but [`NetDevice::new`], [`NetDevice::recover`] and `drop` for a reset, with a limit.
 ///
 /// Dropping it resets the device and gives its memory back to the `Hal`. Where the device does not confirm the reset, it may still
 /// write that memory, which is therefore never given back, and the transport is not dropped.
-pub struct NetDevice<H: Hal, T: Transport, const TX: usize, const RX: usize> {
+pub struct NetDevice<H: Hal, T, const TX: usize, const RX: usize> {
     storage: Storage<TX, RX>,
     host: Host<T>,
     hal: PhantomData<fn() -> H>,
@@ -173,6 +179,42 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     /// # Errors
     /// What `virtio_net_init` documents. The transport is dropped, unless the device may still use memory.
     pub fn new(transport: T, options: Options) -> Result<Self, Error> {
+        Self::set_up(transport, options, |storage, bytes, host, wanted| {
+            let (transport, platform) = (Tables::<H, T>::TRANSPORT, Tables::<H, T>::PLATFORM);
+            // SAFETY: the storage is aligned and of the size told, the tables are static, and the context is the host that they expect.
+            unsafe {
+                virtio_net_init_versioned(VIRTIO_NET_ABI_VERSION, storage, bytes, transport, platform, host, wanted)
+            }
+        })
+    }
+}
+
+impl<H: Hal, const TX: usize, const RX: usize> NetDevice<H, Mmio, TX, RX> {
+    /// Sets the device up over the driver's own MMIO transport, legacy or modern, and leaves it running.
+    ///
+    /// # Errors
+    /// What `virtio_net_init_mmio` documents: `MAGIC` and `DEVICE_VERSION` besides those of [`NetDevice::new`].
+    ///
+    /// # Safety
+    /// `registers` is the first register of a virtio-mmio slot (virtio 1.2, 4.2.2), 4-byte aligned, mapped as device memory for 512 bytes or
+    /// to the end of the device's configuration space, for as long as the driver lives. Nobody else uses the device meanwhile.
+    pub unsafe fn new_mmio(registers: NonNull<u8>, options: Options) -> Result<Self, Error> {
+        Self::set_up(Mmio(()), options, |storage, bytes, host, wanted| {
+            let (version, registers) = (VIRTIO_NET_ABI_VERSION, registers.as_ptr().cast());
+            let platform = Tables::<H, Mmio>::PLATFORM;
+            // SAFETY: as for `new`; the registers are what the caller promises.
+            unsafe { virtio_net_init_mmio_versioned(version, storage, bytes, registers, platform, host, wanted) }
+        })
+    }
+}
+
+impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
+    /// What the constructors share. `init` calls C with the storage, its bytes, the context and the options.
+    fn set_up(
+        transport: T,
+        options: Options,
+        init: impl FnOnce(*mut virtio_net, u64, *mut c_void, &virtio_net_options) -> i32,
+    ) -> Result<Self, Error> {
         let mut device = ManuallyDrop::new(Self {
             storage: Storage {
                 fixed: [Word::zeroed(); FIXED_WORDS],
@@ -183,18 +225,8 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
             hal: PhantomData,
         });
         let wanted = virtio_net_options { tx_slots: slots(TX), rx_slots: slots(RX), ..options.0 };
-        // SAFETY: the storage is aligned and of the size told, the tables are static, and the context is the host that they expect.
-        let code = unsafe {
-            virtio_net_init_versioned(
-                VIRTIO_NET_ABI_VERSION,
-                (&raw mut device.storage).cast(),
-                size_of::<Storage<TX, RX>>() as u64,
-                Tables::<H, T>::TRANSPORT,
-                Tables::<H, T>::PLATFORM,
-                (&raw mut device.host).cast(),
-                &wanted,
-            )
-        };
+        let bytes = size_of::<Storage<TX, RX>>() as u64;
+        let code = init((&raw mut device.storage).cast(), bytes, (&raw mut device.host).cast(), &wanted);
         match Error::check(code) {
             Ok(_) => Ok(ManuallyDrop::into_inner(device)),
             Err(error) => {
@@ -417,7 +449,7 @@ fn slots(count: usize) -> u32 {
     u32::try_from(count).ok().filter(|count| *count != 0).unwrap_or(u32::MAX)
 }
 
-impl<H: Hal, T: Transport, const TX: usize, const RX: usize> Drop for NetDevice<H, T, TX, RX> {
+impl<H: Hal, T, const TX: usize, const RX: usize> Drop for NetDevice<H, T, TX, RX> {
     fn drop(&mut self) {
         // SAFETY: the handle is that of a driver, which is not used afterwards.
         let code = unsafe { virtio_net_close(self.handle()) };
@@ -425,7 +457,7 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> Drop for NetDevice<
     }
 }
 
-impl<H: Hal, T: Transport, const TX: usize, const RX: usize> core::fmt::Debug for NetDevice<H, T, TX, RX> {
+impl<H: Hal, T, const TX: usize, const RX: usize> core::fmt::Debug for NetDevice<H, T, TX, RX> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("NetDevice").field("mac", &self.mac_address()).field("info", &self.info()).finish()
     }

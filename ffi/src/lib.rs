@@ -49,7 +49,7 @@ mod translate;
 pub use raw::VirtIONetRaw;
 
 #[cfg(feature = "virtio-drivers-0_12")]
-pub use driver::{Info, Link, NetDevice, Options, RxFrame, Statistics, TxFrame};
+pub use driver::{Info, Link, Mmio, NetDevice, Options, RxFrame, Statistics, TxFrame};
 
 #[cfg(all(feature = "virtio-drivers-0_12", feature = "alloc"))]
 mod buffer;

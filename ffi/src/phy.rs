@@ -5,11 +5,10 @@
 
 use crate::driver::{NetDevice, RxFrame, TxFrame};
 use crate::virtio_drivers::Hal;
-use crate::virtio_drivers::transport::Transport;
 use smoltcp_0_14::phy::{self, DeviceCapabilities, Medium};
 use smoltcp_0_14::time::Instant;
 
-impl<H: Hal, T: Transport, const TX: usize, const RX: usize> phy::Device for NetDevice<H, T, TX, RX> {
+impl<H: Hal, T, const TX: usize, const RX: usize> phy::Device for NetDevice<H, T, TX, RX> {
     type RxToken<'a>
         = RxFrame<'a>
     where

@@ -45,7 +45,7 @@ unsafe impl<T: Sync> Sync for Host<T> {}
 /// The tables for `H` and `T`.
 pub(crate) struct Tables<H, T>(PhantomData<(H, T)>);
 
-impl<H: Hal, T: Transport> Tables<H, T> {
+impl<H: Hal, T> Tables<H, T> {
     pub(crate) const PLATFORM: &'static virtio_net_platform = &virtio_net_platform {
         size: size_of::<virtio_net_platform>() as u32,
         flags: 0,
@@ -60,7 +60,9 @@ impl<H: Hal, T: Transport> Tables<H, T> {
         random: None,
         log: Some(log_line),
     };
+}
 
+impl<H: Hal, T: Transport> Tables<H, T> {
     pub(crate) const TRANSPORT: &'static virtio_net_transport = &virtio_net_transport {
         size: size_of::<virtio_net_transport>() as u32,
         flags: 0,

@@ -4,9 +4,10 @@ use crate::device::{
     Card, Config, FakeTransport, KINDS, Kind, LEGACY, MODERN, Machine, TestHal, feature, frame, machine,
 };
 use crate::{Net, net, receive, try_net};
+use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 use virtio_net_c::sys::*;
-use virtio_net_c::{Error, Link, NetDevice, Options};
+use virtio_net_c::{Error, Link, Mmio, NetDevice, Options};
 
 fn code<T>(result: Result<T, Error>) -> i32 {
     result.err().map_or(0, Error::code)
@@ -270,4 +271,19 @@ fn two_cards_are_two_cards() {
         net.send(&frame(100, number)).unwrap();
     }
     assert_eq!(cards.each_ref().map(|card| card.sent()), [[frame(100, 0)], [frame(100, 1)]]);
+}
+
+/// `NetDevice::new_mmio` looks at the registers first: memory that is no virtio slot, and a version nobody knows.
+#[test]
+fn no_mmio_slot() {
+    let try_registers = |magic: u32, version: u32| {
+        let mut registers = [0_u32; 128];
+        (registers[0], registers[1]) = (magic, version);
+        let first = NonNull::from(&mut registers).cast();
+        // SAFETY: registers are memory here, there for longer than the driver.
+        unsafe { NetDevice::<TestHal, Mmio, 4, 4>::new_mmio(first, Options::new()) }.unwrap_err()
+    };
+    assert_eq!(try_registers(0, 2).code(), VIRTIO_NET_ERROR_MAGIC);
+    assert_eq!(try_registers(0x7472_6976, 3).code(), VIRTIO_NET_ERROR_DEVICE_VERSION);
+    assert_eq!(try_registers(0x7472_6976, 2).code(), VIRTIO_NET_ERROR_NOT_NETWORK);
 }
