@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
-MACHINES = ("aarch64", "x86_64", "riscv64")
+MACHINES = ("aarch64", "x86_64", "riscv64", "riscv64gc")
 PRESETS = [f"{machine}-{compiler}" for machine in MACHINES for compiler in ("gcc", "clang")]
 AARCH64 = [preset for preset in PRESETS if preset.startswith("aarch64")]
 # What a freestanding compiler may always call (Rust's compiler_builtins has them).
