@@ -14,6 +14,7 @@ usage() {
                           the kernel's serial monitor (`help` there lists its commands, `poweroff` ends it),
                           without one it is --check
 ./run.sh test [STAGE...]  run the tests, quick ones first: lint unit cross rust qemu
+./run.sh bench --counts [PATTERN...]  instructions a packet through the C interface, in seconds (CC=gcc: with gcc)
 ./run.sh clean            remove what was built
 ./run.sh help             this text
 
@@ -398,7 +399,7 @@ stage_lint() {
     fi
     for_host clippy --locked -p virtio-net-c -p xtask -p levitate-utils --all-targets -- -D warnings || failed=1
     for_host clippy --locked -p virtio-net-c --all-features --all-targets -- -D warnings || failed=1
-    for_target clippy --release -p kernel -p levitate-hal -- -D warnings || failed=1
+    for_target clippy --release -p kernel -p levitate-hal -p bench-kernel -- -D warnings || failed=1
     return "$failed"
 }
 
@@ -477,6 +478,27 @@ run_tests() {
     [ "$failed" = 0 ]
 }
 
+# --- Bench ---
+
+# The C compiler of the bench: clang, or the gcc that CC asks for.
+bench_compiler() {
+    case ${CC:-clang} in
+    *gcc*) echo aarch64-linux-gnu-gcc ;;
+    *) find_clang ;;
+    esac
+}
+
+build_bench_kernel() {
+    CC_aarch64_unknown_none=$(bench_compiler) for_target build --quiet --release -p bench-kernel
+}
+
+run_bench() {
+    install_needs qemu
+    set_up_rust
+    build_bench_kernel || die "the bench kernel was not built (see above)"
+    limit 600 python3 tests/bench/bench.py --kernel "target/$target/release/bench-kernel" "$@"
+}
+
 # --- Command line ---
 
 here=$PWD
@@ -486,6 +508,11 @@ catch_signals
 verb=boot arguments=()
 value() { [ $# -ge 2 ] || die "$1 needs a value; './run.sh help' lists the options"; }
 while [ $# -gt 0 ]; do
+    if [ "$verb" = bench ]; then
+        arguments+=("$1")
+        shift
+        continue
+    fi
     case $1 in
     --check) mode=check ;;
     --legacy | --modern) transport=${1#--} ;;
@@ -494,7 +521,7 @@ while [ $# -gt 0 ]; do
     --smp) value "$@" && cpus=$2 && shift ;;
     --qemu-args) value "$@" && read -ra extra <<<"$2" && shift ;;
     -h | --help | help) usage && exit ;;
-    test | clean) verb=$1 ;;
+    test | bench | clean) verb=$1 ;;
     *)
         [ "$verb" = test ] || die "unknown argument '$1'; './run.sh help' lists what can be typed"
         arguments+=("$1")
@@ -507,5 +534,6 @@ done
 case $verb in
 boot) boot ;;
 test) run_tests ${arguments[@]+"${arguments[@]}"} ;;
+bench) run_bench ${arguments[@]+"${arguments[@]}"} ;;
 clean) rm -rf build target ;;
 esac

@@ -1,0 +1,114 @@
+//! The machine: QEMU's virt board with all of RAM and all devices mapped one to one, so that a device address is a pointer.
+
+use aarch64_rt::{
+    DEFAULT_MAIR, DEFAULT_SCTLR, DEFAULT_TCR, ExceptionHandlers, InitialPagetable, RegisterStateRef,
+    exception_handlers, initial_pagetable,
+};
+use core::arch::asm;
+use core::fmt::{self, Write};
+use core::str;
+use smccc::{Hvc, psci};
+
+const UART: *mut u32 = 0x0900_0000 as *mut u32;
+const UART_FLAGS: usize = 6;
+const UART_TX_FULL: u32 = 1 << 5;
+/// RAM behind the image, which `memory.ld` ends at 0x4120_0000.
+pub const HEAP: (*mut u8, usize) = (0x4200_0000 as *mut u8, 0x0800_0000);
+/// The virtio-mmio slots.
+const SLOTS: (usize, usize, usize) = (0x0a00_0000, 32, 0x200);
+const NETWORK_CARD: u32 = 1;
+
+// Attributes of a block: valid, accessed, inner shareable; index 0 is device memory, index 1 normal write-back memory.
+const BLOCK: usize = 1 | 1 << 10;
+const NORMAL: usize = BLOCK | 1 << 2 | 3 << 8;
+const NO_EXECUTE: usize = 3 << 53;
+
+initial_pagetable!(
+    {
+        let mut table = [0; 512];
+        table[0] = BLOCK | NO_EXECUTE;
+        table[1] = NORMAL | 0x4000_0000;
+        InitialPagetable(table)
+    },
+    DEFAULT_MAIR,
+    DEFAULT_SCTLR,
+    DEFAULT_TCR
+);
+
+/// The serial port.
+pub struct Uart;
+
+impl Write for Uart {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            // SAFETY: the registers of the board's PL011 are mapped, and one CPU runs.
+            unsafe {
+                while UART.add(UART_FLAGS).read_volatile() & UART_TX_FULL != 0 {}
+                UART.write_volatile(byte.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Prints a line.
+macro_rules! println {
+    ($($argument:tt)*) => {{
+        use core::fmt::Write;
+        let _ = writeln!($crate::machine::Uart, $($argument)*);
+    }};
+}
+pub(crate) use println;
+
+/// The command line, by semihosting (SYS_GET_CMDLINE).
+pub fn command_line(buffer: &mut [u8]) -> &str {
+    let mut block = [buffer.as_mut_ptr() as u64, buffer.len() as u64];
+    let failed: u64;
+    // SAFETY: the block and the buffer are as the call wants them.
+    unsafe {
+        asm!("hlt #0xf000", inlateout("x0") 0x15u64 => failed, in("x1") block.as_mut_ptr(), options(nostack));
+    }
+    let text = if failed == 0 { buffer.get(..block[1] as usize) } else { None };
+    str::from_utf8(text.unwrap_or_default()).unwrap_or_default()
+}
+
+/// The registers of the network card.
+pub fn network_card() -> Option<*mut u32> {
+    let (base, count, size) = SLOTS;
+    (0..count).map(|slot| (base + slot * size) as *mut u32).find(|registers| {
+        // SAFETY: the slots' registers are mapped; DeviceID is at 8.
+        unsafe { registers.add(2).read_volatile() == NETWORK_CARD }
+    })
+}
+
+/// Turns the machine off.
+pub fn off() -> ! {
+    let _ = psci::system_off::<Hvc>();
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// Nanoseconds since some moment.
+pub fn now_ns() -> u64 {
+    let (count, frequency): (u64, u64);
+    // SAFETY: reading the virtual counter has no effects.
+    unsafe {
+        asm!("isb", "mrs {}, cntvct_el0", "mrs {}, cntfrq_el0", out(reg) count, out(reg) frequency, options(nostack));
+    }
+    (u128::from(count) * 1_000_000_000 / u128::from(frequency)) as u64
+}
+
+struct Handlers;
+
+exception_handlers!(Handlers);
+
+impl ExceptionHandlers for Handlers {
+    extern "C" fn sync_current(state: RegisterStateRef) {
+        let (syndrome, address): (u64, u64);
+        // SAFETY: reading the two registers has no effects.
+        unsafe { asm!("mrs {}, esr_el1", "mrs {}, far_el1", out(reg) syndrome, out(reg) address) };
+        println!("PANIC: exception {syndrome:#x} at {:#x}, address {address:#x}", state.elr);
+        off();
+    }
+}
