@@ -381,7 +381,7 @@ int32_t virtio_net_get_last_error(const struct virtio_net *net, struct virtio_ne
 int32_t virtio_net_get_mac(const struct virtio_net *net, uint8_t mac[6]);
 
 /* Asks the device for the state of the link: 1 up, 0 down. 1 without the feature STATUS (5.1.4.2). Errors: STATE,
- * CONFIG_SPACE, CONFIG_UNSTABLE. A few register accesses. Group: whole. */
+ * CONFIG_SPACE, CONFIG_UNSTABLE. A few register accesses. Group: interrupt. */
 int32_t virtio_net_link(struct virtio_net *net);
 
 /* ------------------------------------------------------------------------------------------------------------ transmit

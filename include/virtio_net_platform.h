@@ -237,8 +237,8 @@ struct virtio_net_platform {
  * as those of the platform table. `size` comes first and the table grows at its tail only.
  *
  * Threads: where the host drives the two directions and the interrupt from different processors, `notify` may be called from the
- * transmit and the receive side at once, and `get_status` from both sides and `interrupt_ack` from the interrupt beside them. The others are
- * called only by the calls that need the whole driver.
+ * transmit and the receive side at once, and `get_status` from both sides, and beside them `interrupt_ack`, `config_generation` and
+ * `config_read` from the interrupt. The others are called only by the calls that need the whole driver.
  */
 struct virtio_net_transport {
     /**

@@ -253,7 +253,7 @@ static int32_t read_link(struct virtio_net *net)
     if (device_has(&net->device, VIRTIO_NET_FEATURE_STATUS))
         code = vn_device_config(&net->device, NET_CONFIG_STATUS, 2, 1, &status);
     if (code == VIRTIO_NET_SUCCESS)
-        net->link_up = status & NET_STATUS_LINK_UP;
+        flag_write(&net->link_up, (uint8_t)(status & NET_STATUS_LINK_UP));
     return code;
 }
 
@@ -712,5 +712,5 @@ int32_t virtio_net_link(struct virtio_net *net)
     if (net->state != VIRTIO_NET_STATE_RUNNING)
         return VIRTIO_NET_ERROR_STATE;
     int32_t code = read_link(net);
-    return code < 0 ? code : (int32_t)net->link_up;
+    return code < 0 ? code : flag_read(&net->link_up);
 }

@@ -1,8 +1,8 @@
 /*
  * net.h - the network card on top of its two queues: what one driver keeps.
  *
- * The parts that the transmit side writes, that the receive side writes, and that only the calls of the whole driver write are
- * apart, so that two processors may run one direction each.
+ * The parts that the transmit side writes, that the receive side writes, and that only the interrupt's calls or those of the whole
+ * driver write are apart, so that two processors may run one direction each.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -73,16 +73,15 @@ struct virtio_net {
     struct virtio_net_options options; /* every default filled in */
     uint32_t state;                    /* VIRTIO_NET_STATE_*, FAILED left out: that is derived */
     uint32_t mtu;
-    uint32_t link_up;
     uint32_t sync; /* the platform has sync functions */
     uint8_t mac[6];
     uint8_t mac_source;
-    uint8_t reserved;
+    uint8_t link_up; /* written by the interrupt group */
     uint64_t resets;
     uint64_t interrupts;
     uint64_t quarantined_bytes;
     struct net_tx tx;
-    struct net_rx rx;
+    _Alignas(64) struct net_rx rx; /* no cache line that the transmit side writes */
 };
 
 _Static_assert(sizeof(struct virtio_net) <= VIRTIO_NET_STORAGE_FIXED, "the fixed part of the storage is too small");

@@ -68,7 +68,7 @@ int32_t virtio_net_get_info(const struct virtio_net *net, struct virtio_net_info
         .device_features = net->device.offered,
         .features = net->device.features,
         .legacy = device_is_legacy(&net->device),
-        .link_up = net->link_up,
+        .link_up = flag_read(&net->link_up),
         .mtu = net->mtu,
         .max_frame_length = net->tx.max_frame,
         .tx_slots = ring_size(&net->tx.ring),
