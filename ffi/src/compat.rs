@@ -438,7 +438,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUE
         let _ = self.reap();
         // SAFETY: the pool lives until it is released below.
         if !unsafe { self.pool.as_ref() }.is_home(self.lent) {
-            self.net.host().keeper = Some(self.pool);
+            self.net.host().lock.keep(self.pool.as_ptr());
         }
         // SAFETY: nothing uses the driver afterwards.
         unsafe { ManuallyDrop::drop(&mut self.net) };

@@ -1,14 +1,16 @@
 //! The driver as a safe Rust type, without a heap and without a wait.
 
 use crate::error::{Error, ErrorDetail};
+use crate::frames::{Packets, RxBurst, RxFrame, TxBurst, TxFrame};
+use crate::lock::Lock;
+use crate::split::{Interrupts, Receiver, Transmitter};
 use crate::sys::*;
-use crate::thunks::{Host, Tables};
+use crate::thunks::{Host, Pool, Tables};
 use crate::virtio_drivers::Hal;
 use crate::virtio_drivers::transport::Transport;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, MaybeUninit, size_of};
-use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, Ordering};
 
@@ -221,7 +223,7 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
                 tx: [[Word::zeroed(); SLOT_WORDS]; TX],
                 rx: [[Word::zeroed(); SLOT_WORDS]; RX],
             },
-            host: Host { transport: ManuallyDrop::new(transport), keeper: None },
+            host: Host { transport: ManuallyDrop::new(transport), lock: Lock::new() },
             hal: PhantomData,
         });
         let wanted = virtio_net_options { tx_slots: slots(TX), rx_slots: slots(RX), ..options.0 };
@@ -250,9 +252,48 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         (&raw const self.storage).cast()
     }
 
+    /// The handle of a driver whose context is set.
+    ///
+    /// # Safety
+    /// The driver is there.
+    pub(crate) unsafe fn net_of(device: NonNull<Self>) -> NonNull<virtio_net> {
+        // SAFETY: by the caller's promise; nothing is read.
+        unsafe { NonNull::new_unchecked((&raw mut (*device.as_ptr()).storage).cast()) }
+    }
+
+    /// The lock of a driver's transport.
+    ///
+    /// # Safety
+    /// The driver is there, and stays in place for `'a`.
+    pub(crate) unsafe fn lock_of<'a>(device: NonNull<Self>) -> &'a Lock<Pool> {
+        // SAFETY: by the caller's promise; nobody has a mutable reference to the lock.
+        unsafe { &(*device.as_ptr()).host.lock }
+    }
+
     #[cfg(feature = "alloc")]
     pub(crate) fn host(&mut self) -> &mut Host<T> {
         &mut self.host
+    }
+
+    /// Parts the driver into its transmit side, its receive side and its interrupt, which different processors may use at once.
+    ///
+    /// Transmit and receive share nothing that changes, so there is no lock on the way of a packet. The transport is locked for the moment of
+    /// a notification, of an acknowledgement, and of the rare look at the device's status. The driver is borrowed, and stays in place,
+    /// until the handles are gone; what needs all of it ([`Self::recover`], [`Self::check`], [`Self::last_error`]) waits for that.
+    pub fn split(&mut self) -> (Transmitter<'_, T>, Receiver<'_, T>, Interrupts<'_, H, T, TX, RX>) {
+        self.handle();
+        let interrupts = Interrupts::new(self);
+        let net = interrupts.net();
+        // SAFETY: the context was just set, and the driver is borrowed for as long as the handles live, of which there is one each.
+        unsafe { (Transmitter::new(net), Receiver::new(net), interrupts) }
+    }
+
+    fn transmitter(&mut self) -> Transmitter<'_, T> {
+        self.split().0
+    }
+
+    fn receiver(&mut self) -> Receiver<'_, T> {
+        self.split().1
     }
 
     /// The card's address.
@@ -264,33 +305,30 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         mac
     }
 
+    /// The features that the driver and the device agreed on, a bit each (`VIRTIO_NET_FEATURE_*` in [`crate::sys`] are the bits' numbers).
+    #[must_use]
+    pub fn features(&self) -> u64 {
+        self.info().features
+    }
+
+    /// Bytes that a frame may carry after its Ethernet header: what the device says, or 1,500.
+    #[must_use]
+    pub fn mtu(&self) -> u16 {
+        self.info().mtu
+    }
+
     /// What was agreed with the device.
     #[must_use]
     pub fn info(&self) -> Info {
-        let mut info = virtio_net_info { size: size_of::<virtio_net_info>() as u32, ..Default::default() };
-        // SAFETY: the handle is that of a driver, and `info` says its size.
-        let _ = unsafe { virtio_net_get_info(self.shared_handle(), &mut info) };
-        Info {
-            device_features: info.device_features,
-            features: info.features,
-            legacy: info.legacy != 0,
-            mtu: u16::try_from(info.mtu).unwrap_or(u16::MAX),
-            max_frame_length: info.max_frame_length as usize,
-            tx_slots: info.tx_slots as usize,
-            rx_slots: info.rx_slots as usize,
-            tx_buffer_bytes: info.tx_buffer_bytes as usize,
-            rx_buffer_bytes: info.rx_buffer_bytes as usize,
-            header_length: info.header_length as usize,
-        }
+        // SAFETY: the handle is that of a driver.
+        unsafe { info_of(NonNull::from(&self.storage).cast()) }
     }
 
     /// The counters.
     #[must_use]
     pub fn stats(&self) -> Statistics {
-        let mut statistics = Statistics { size: size_of::<Statistics>() as u32, ..Default::default() };
-        // SAFETY: the handle is that of a driver, and `statistics` says its size.
-        let _ = unsafe { virtio_net_get_statistics(self.shared_handle(), &mut statistics) };
-        statistics
+        // SAFETY: the handle is that of a driver.
+        unsafe { stats_of(NonNull::from(&self.storage).cast()) }
     }
 
     /// What caused the last error that the device or the host is to blame for.
@@ -308,9 +346,7 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
     /// # Errors
     /// `STATE`, `CONFIG_SPACE`, `CONFIG_UNSTABLE`.
     pub fn link(&mut self) -> Result<Link, Error> {
-        // SAFETY: the handle is that of a driver.
-        let up = Error::check(unsafe { virtio_net_link(self.handle()) })?;
-        Ok(if up != 0 { Link::Up } else { Link::Down })
+        self.split().2.link()
     }
 
     /// Asks the device whether it still works.
@@ -331,7 +367,7 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         Error::check(unsafe { virtio_net_recover(self.handle()) }).map(drop)
     }
 
-    /// How many frames could be sent now, completed ones counted that nobody has taken back yet.
+    /// How many frames could be sent now, completed ones counted that nobody has taken back yet. 0 where the device needs a reset.
     #[must_use]
     pub fn tx_free(&self) -> usize {
         // SAFETY: the handle is that of a driver.
@@ -345,7 +381,7 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         Error::check(unsafe { virtio_net_tx_in_flight(self.shared_handle(), 0) }).unwrap_or(0) as usize
     }
 
-    /// Received frames that wait, as far as the device tells.
+    /// Received frames that wait, as far as the device tells. 0 where it needs a reset, which the next call that receives says.
     #[must_use]
     pub fn rx_ready(&self) -> usize {
         // SAFETY: the handle is that of a driver.
@@ -362,11 +398,18 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
     /// Copies a frame of 14 bytes or more to a slot and posts it.
     ///
     /// # Errors
-    /// `FRAME_EMPTY`, `FRAME_TOO_LONG`, `QUEUE_FULL`, `NEEDS_RESET`.
+    /// `FRAME_EMPTY` below 14 bytes; `FRAME_TOO_LONG` above [`Info::tx_buffer_bytes`]; `QUEUE_FULL`; `NEEDS_RESET`.
     pub fn send(&mut self, frame: &[u8]) -> Result<(), Error> {
-        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-        // SAFETY: the handle is that of a driver, and the frame has as many bytes.
-        Error::check(unsafe { virtio_net_send(self.handle(), 0, 0, frame.as_ptr().cast(), length) }).map(drop)
+        self.transmitter().send(frame)
+    }
+
+    /// Copies frames to slots and posts them in order, with one notification at most. Returns how many: fewer than all where the slots do
+    /// not suffice, or the next one cannot be sent.
+    ///
+    /// # Errors
+    /// None was posted, for the reason that [`Self::send`] would give for the first.
+    pub fn send_burst<F: AsRef<[u8]>>(&mut self, frames: &[F]) -> Result<usize, Error> {
+        self.transmitter().send_burst(frames)
     }
 
     /// Reserves a slot, to write a frame in place. Dropping it without [`TxFrame::send`] gives the slot back.
@@ -374,29 +417,49 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
     /// # Errors
     /// `QUEUE_FULL`, `NEEDS_RESET`.
     pub fn reserve(&mut self) -> Result<TxFrame<'_>, Error> {
-        // SAFETY: the handle is that of a driver, borrowed for as long as the frame lives.
-        unsafe { TxFrame::reserve(self.handle()) }
+        self.transmitter().into_frame()
     }
 
-    /// Takes completed frames back, and repeats a notification that got lost. Call it now and then while frames are in
-    /// flight and nothing is sent.
+    /// Reserves up to `count` slots and no more than `room` is for, to write frames in place and send them together.
+    ///
+    /// # Errors
+    /// `QUEUE_FULL` where not even one is free; `NEEDS_RESET`.
+    pub fn reserve_burst<'b, const N: usize>(
+        &'b mut self,
+        room: &'b mut Packets<N>,
+        count: usize,
+    ) -> Result<TxBurst<'b>, Error> {
+        self.transmitter().into_burst(room, count)
+    }
+
+    /// Takes completed frames back, and repeats a notification that got lost. Call it now and then while frames are in flight and
+    /// nothing is sent.
     ///
     /// # Errors
     /// `NEEDS_RESET`.
     pub fn poll_tx(&mut self) -> Result<(), Error> {
-        // SAFETY: the handle is that of a driver; with a count of 0 no packet is written.
-        Error::check(unsafe { virtio_net_tx_reap(self.handle(), 0, 0, core::ptr::null_mut(), 0) }).map(drop)
+        self.transmitter().poll()
     }
 
     /// Copies the next frame to `buffer` and returns its length, or `None` where there is none.
     ///
     /// # Errors
-    /// `BUFFER_TOO_SMALL`, `NEEDS_RESET`.
+    /// `BUFFER_TOO_SMALL`, and the frame stays: [`Info::rx_buffer_bytes`] always suffice. `NEEDS_RESET`.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
-        let capacity = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        // SAFETY: the handle is that of a driver, and the buffer has room for as many bytes.
-        let length = unsafe { virtio_net_receive(self.handle(), 0, 0, buffer.as_mut_ptr().cast(), capacity) };
-        Ok(Some(Error::check(length)? as usize).filter(|length| *length != 0))
+        self.receiver().receive(buffer)
+    }
+
+    /// Copies the next frames to `buffers`, writes their lengths to `lengths`, and returns how many: as many as there are, or as both have
+    /// places for.
+    ///
+    /// # Errors
+    /// None was copied: `BUFFER_TOO_SMALL` for the first, and the frame stays; `NEEDS_RESET`.
+    pub fn receive_burst<B: AsMut<[u8]>>(
+        &mut self,
+        buffers: &mut [B],
+        lengths: &mut [usize],
+    ) -> Result<usize, Error> {
+        self.receiver().receive_burst(buffers, lengths)
     }
 
     /// Lends the next frame in place, or `None` where there is none. Dropping it posts its buffer again.
@@ -404,8 +467,15 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
     /// # Errors
     /// `NEEDS_RESET`.
     pub fn peek(&mut self) -> Result<Option<RxFrame<'_>>, Error> {
-        // SAFETY: the handle is that of a driver, borrowed for as long as the frame lives.
-        unsafe { RxFrame::peek(self.handle()) }
+        self.receiver().into_frame()
+    }
+
+    /// Lends the next frames in place, as many as there are or as `room` is for. Dropping the burst posts their buffers again.
+    ///
+    /// # Errors
+    /// `NEEDS_RESET`.
+    pub fn peek_burst<'b, const N: usize>(&'b mut self, room: &'b mut Packets<N>) -> Result<RxBurst<'b>, Error> {
+        self.receiver().into_burst(room)
     }
 
     /// Asks for interrupts at completions of the directions in `which`, `VIRTIO_NET_IRQ_*`. Returns the directions that have
@@ -429,8 +499,7 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
 
     /// Acknowledges the interrupt, before it is handled. Returns `VIRTIO_NET_EVENT_*` bits; 0: it was not this device's.
     pub fn ack_interrupt(&mut self) -> u32 {
-        // SAFETY: the handle is that of a driver.
-        Error::check(unsafe { virtio_net_irq_ack(self.handle(), 0) }).unwrap_or(0)
+        self.split().2.acknowledge()
     }
 
     /// Drops the transport, unless the device was left in a state in which it may still use memory: the drop of a transport
@@ -442,6 +511,44 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
             unsafe { ManuallyDrop::drop(&mut self.host.transport) };
         }
     }
+}
+
+/// # Safety
+/// `net` is a driver, which stays in place, and no call that needs all of it is on its way.
+pub(crate) unsafe fn info_of(net: NonNull<virtio_net>) -> Info {
+    let mut info = virtio_net_info { size: size_of::<virtio_net_info>() as u32, ..Default::default() };
+    // SAFETY: by the caller's promise, and `info` says its size.
+    let _ = unsafe { virtio_net_get_info(net.as_ptr(), &mut info) };
+    Info {
+        device_features: info.device_features,
+        features: info.features,
+        legacy: info.legacy != 0,
+        mtu: u16::try_from(info.mtu).unwrap_or(u16::MAX),
+        max_frame_length: info.max_frame_length as usize,
+        tx_slots: info.tx_slots as usize,
+        rx_slots: info.rx_slots as usize,
+        tx_buffer_bytes: info.tx_buffer_bytes as usize,
+        rx_buffer_bytes: info.rx_buffer_bytes as usize,
+        header_length: info.header_length as usize,
+    }
+}
+
+/// # Safety
+/// As [`info_of`].
+pub(crate) unsafe fn stats_of(net: NonNull<virtio_net>) -> Statistics {
+    let mut statistics = Statistics { size: size_of::<Statistics>() as u32, ..Default::default() };
+    // SAFETY: by the caller's promise, and `statistics` says its size.
+    let _ = unsafe { virtio_net_get_statistics(net.as_ptr(), &mut statistics) };
+    statistics
+}
+
+/// # Safety
+/// `net` is a driver whose context is set, which stays in place; no other call of the interrupt group, nor one that needs the whole
+/// driver, is on its way.
+pub(crate) unsafe fn link_of(net: NonNull<virtio_net>) -> Result<Link, Error> {
+    // SAFETY: by the caller's promise.
+    let up = Error::check(unsafe { virtio_net_link(net.as_ptr()) })?;
+    Ok(if up != 0 { Link::Up } else { Link::Down })
 }
 
 /// The number of slots as C takes it. One that does not fit is refused there, like every other that is no power of two.
@@ -460,103 +567,5 @@ impl<H: Hal, T, const TX: usize, const RX: usize> Drop for NetDevice<H, T, TX, R
 impl<H: Hal, T, const TX: usize, const RX: usize> core::fmt::Debug for NetDevice<H, T, TX, RX> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("NetDevice").field("mac", &self.mac_address()).field("info", &self.info()).finish()
-    }
-}
-
-/// A reserved transmit slot: its bytes are the frame to be.
-#[derive(Debug)]
-pub struct TxFrame<'a> {
-    net: *mut virtio_net,
-    packet: virtio_net_packet,
-    lifetime: PhantomData<&'a mut [u8]>,
-}
-
-impl TxFrame<'_> {
-    /// # Safety
-    /// `net` is a running driver whose context is set, and which stays in place and is not used for another transmit call
-    /// while the frame lives, but by other frames of the same thread.
-    pub(crate) unsafe fn reserve(net: *mut virtio_net) -> Result<Self, Error> {
-        let mut packet = virtio_net_packet::default();
-        // SAFETY: by the caller's promise, and there is room for one packet.
-        Error::check(unsafe { virtio_net_tx_reserve(net, 0, 0, &mut packet, 1) })?;
-        Ok(Self { net, packet, lifetime: PhantomData })
-    }
-
-    /// Posts the first `length` bytes as a frame.
-    ///
-    /// # Errors
-    /// `FRAME_EMPTY`, `FRAME_TOO_LONG`, `NEEDS_RESET`; the slot is given back.
-    pub fn send(mut self, length: usize) -> Result<(), Error> {
-        self.packet.length = u32::try_from(length).unwrap_or(u32::MAX);
-        // SAFETY: by the promise given to `reserve`; the packet is one that it returned.
-        Error::check(unsafe { virtio_net_tx_commit(self.net, 0, 0, &self.packet, 1) })?;
-        core::mem::forget(self);
-        Ok(())
-    }
-}
-
-impl Deref for TxFrame<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        // SAFETY: the slot's buffer is the caller's alone until it is committed or cancelled, and holds as many bytes. It was
-        // zeroed when it was allocated.
-        unsafe { core::slice::from_raw_parts(self.packet.data, self.packet.length as usize) }
-    }
-}
-
-impl DerefMut for TxFrame<'_> {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as for `deref`.
-        unsafe { core::slice::from_raw_parts_mut(self.packet.data, self.packet.length as usize) }
-    }
-}
-
-impl Drop for TxFrame<'_> {
-    fn drop(&mut self) {
-        // SAFETY: by the promise given to `reserve`; the slot is still reserved.
-        let _ = unsafe { virtio_net_tx_cancel(self.net, 0, 0, &self.packet, 1) };
-    }
-}
-
-/// A received frame, in place.
-#[derive(Debug)]
-pub struct RxFrame<'a> {
-    net: *mut virtio_net,
-    packet: virtio_net_packet,
-    lifetime: PhantomData<&'a mut [u8]>,
-}
-
-impl RxFrame<'_> {
-    /// # Safety
-    /// As for [`TxFrame::reserve`], for receive calls.
-    pub(crate) unsafe fn peek(net: *mut virtio_net) -> Result<Option<Self>, Error> {
-        let mut packet = virtio_net_packet::default();
-        // SAFETY: by the caller's promise, and there is room for one packet.
-        let count = Error::check(unsafe { virtio_net_rx_peek(net, 0, 0, &mut packet, 1) })?;
-        Ok((count != 0).then_some(Self { net, packet, lifetime: PhantomData }))
-    }
-}
-
-impl Deref for RxFrame<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        // SAFETY: the buffer is the caller's until it is released, and the driver checked its length.
-        unsafe { core::slice::from_raw_parts(self.packet.data, self.packet.length as usize) }
-    }
-}
-
-impl DerefMut for RxFrame<'_> {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as for `deref`.
-        unsafe { core::slice::from_raw_parts_mut(self.packet.data, self.packet.length as usize) }
-    }
-}
-
-impl Drop for RxFrame<'_> {
-    fn drop(&mut self) {
-        // SAFETY: by the promise given to `peek`; the slot is still held.
-        let _ = unsafe { virtio_net_rx_release(self.net, 0, 0, &self.packet, 1) };
     }
 }

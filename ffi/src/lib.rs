@@ -28,6 +28,13 @@ pub mod sys {
     pub use super::platform::*;
 }
 
+/// What the lock is made of; its test puts a model checker's in their place.
+#[cfg(feature = "virtio-drivers-0_12")]
+mod atomics {
+    pub(crate) use core::hint::spin_loop;
+    pub(crate) use core::sync::atomic::{AtomicPtr, Ordering};
+}
+
 mod error;
 mod layout;
 
@@ -39,7 +46,13 @@ use virtio_drivers_0_12 as virtio_drivers;
 #[cfg(feature = "virtio-drivers-0_12")]
 mod driver;
 #[cfg(feature = "virtio-drivers-0_12")]
+mod frames;
+#[cfg(feature = "virtio-drivers-0_12")]
+mod lock;
+#[cfg(feature = "virtio-drivers-0_12")]
 mod raw;
+#[cfg(feature = "virtio-drivers-0_12")]
+mod split;
 #[cfg(feature = "virtio-drivers-0_12")]
 mod thunks;
 #[cfg(feature = "virtio-drivers-0_12")]
@@ -49,7 +62,11 @@ mod translate;
 pub use raw::VirtIONetRaw;
 
 #[cfg(feature = "virtio-drivers-0_12")]
-pub use driver::{Info, Link, Mmio, NetDevice, Options, RxFrame, Statistics, TxFrame};
+pub use driver::{Info, Link, Mmio, NetDevice, Options, Statistics};
+#[cfg(feature = "virtio-drivers-0_12")]
+pub use frames::{Packets, RxBurst, RxFrame, RxFrames, RxFramesMut, TxBurst, TxFrame, TxSlot};
+#[cfg(feature = "virtio-drivers-0_12")]
+pub use split::{Duplex, Interrupts, Receiver, Transmitter};
 
 #[cfg(all(feature = "virtio-drivers-0_12", feature = "alloc"))]
 mod buffer;

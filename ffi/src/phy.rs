@@ -1,12 +1,32 @@
 //! `smoltcp::phy::Device` for the driver, in place, and for the drop-in.
 //!
-//! smoltcp asks for a received frame and for room for the answer at once, and uses the room while it still reads the frame. The two
-//! tokens therefore hold the driver by address; both borrow it for as long as they live, and run on the caller's thread.
+//! smoltcp asks for a received frame and for room for the answer at once, and uses the room while it still reads the frame. In place that
+//! is one token of each direction. The drop-in's tokens hold it by address; both borrow it for as long as they live, and run on the
+//! caller's thread.
 
-use crate::driver::{NetDevice, RxFrame, TxFrame};
+use crate::driver::{Info, NetDevice};
+use crate::frames::{RxFrame, TxFrame};
+use crate::split::{Duplex, Receiver, Transmitter};
 use crate::virtio_drivers::Hal;
 use smoltcp_0_14::phy::{self, DeviceCapabilities, Medium};
 use smoltcp_0_14::time::Instant;
+
+/// A received frame, and room for its answer.
+fn exchange<'a, T>(
+    mut transmitter: Transmitter<'a, T>,
+    receiver: Receiver<'a, T>,
+) -> Option<(RxFrame<'a>, TxFrame<'a>)> {
+    // A frame may have to be answered, so it stays in the driver until there is room for the answer. Nobody else looks after the frames in
+    // flight while nothing is sent. A broken device shows in the next call.
+    if transmitter.free() == 0 && (transmitter.poll().is_err() || transmitter.free() == 0) {
+        return None;
+    }
+    let Some(received) = receiver.into_frame().ok()? else {
+        let _ = transmitter.poll();
+        return None;
+    };
+    Some((received, transmitter.into_frame().ok()?))
+}
 
 impl<H: Hal, T, const TX: usize, const RX: usize> phy::Device for NetDevice<H, T, TX, RX> {
     type RxToken<'a>
@@ -19,20 +39,8 @@ impl<H: Hal, T, const TX: usize, const RX: usize> phy::Device for NetDevice<H, T
         Self: 'a;
 
     fn receive(&mut self, _timestamp: Instant) -> Option<(RxFrame<'_>, TxFrame<'_>)> {
-        // A frame may have to be answered, so it stays in the driver until there is room for the answer. Nobody else looks after the frames in
-        // flight while nothing is sent. A broken device shows in the next call.
-        if self.tx_free() == 0 && (self.poll_tx().is_err() || self.tx_free() == 0) {
-            return None;
-        }
-        let handle = self.handle();
-        // SAFETY: the handle is that of a driver, which the tokens borrow; they use the two directions, which share nothing.
-        let Some(received) = unsafe { RxFrame::peek(handle) }.ok()? else {
-            let _ = self.poll_tx();
-            return None;
-        };
-        // SAFETY: as above.
-        let answer = unsafe { TxFrame::reserve(handle) }.ok()?;
-        Some((received, answer))
+        let (transmitter, receiver, _) = self.split();
+        exchange(transmitter, receiver)
     }
 
     fn transmit(&mut self, _timestamp: Instant) -> Option<TxFrame<'_>> {
@@ -40,17 +48,44 @@ impl<H: Hal, T, const TX: usize, const RX: usize> phy::Device for NetDevice<H, T
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        let info = self.info();
-        capabilities(info.mtu, info.tx_buffer_bytes.min(info.rx_buffer_bytes))
+        capabilities(&self.info(), self.info().tx_buffer_bytes)
     }
 }
 
-/// No checksum is computed by the device, so smoltcp computes and checks all of them, which is its default.
-fn capabilities(mtu: u16, frame_bytes: usize) -> DeviceCapabilities {
+impl<T> phy::Device for Duplex<'_, T> {
+    type RxToken<'a>
+        = RxFrame<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = TxFrame<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _timestamp: Instant) -> Option<(RxFrame<'_>, TxFrame<'_>)> {
+        exchange(self.transmitter.reborrow(), self.receiver.reborrow())
+    }
+
+    fn transmit(&mut self, _timestamp: Instant) -> Option<TxFrame<'_>> {
+        self.transmitter.reserve().ok()
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let info = self.transmitter.info();
+        capabilities(&info, info.tx_buffer_bytes)
+    }
+}
+
+/// What smoltcp may rely on. No checksum is computed by the device, so smoltcp computes and checks all of them, which is its default.
+fn capabilities(info: &Info, tx_bytes: usize) -> DeviceCapabilities {
     const ETHERNET_HEADER: usize = 14;
     let mut capabilities = DeviceCapabilities::default();
     capabilities.medium = Medium::Ethernet;
-    capabilities.max_transmission_unit = (usize::from(mtu) + ETHERNET_HEADER).min(frame_bytes);
+    // In smoltcp's terms this counts the Ethernet header.
+    let frame = usize::from(info.mtu) + ETHERNET_HEADER;
+    capabilities.max_transmission_unit = frame.min(tx_bytes).min(info.rx_buffer_bytes);
+    // More frames at once than slots would be lost.
+    capabilities.max_burst_size = Some(info.tx_slots.min(info.rx_slots));
     capabilities
 }
 
@@ -129,8 +164,8 @@ mod drop_in {
         }
 
         fn capabilities(&self) -> DeviceCapabilities {
-            let info = self.info();
-            capabilities(info.mtu, info.rx_buffer_bytes)
+            // Frames that are longer than a slot's buffer are sent from their own.
+            capabilities(&self.info(), usize::MAX)
         }
     }
 

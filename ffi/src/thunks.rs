@@ -1,9 +1,13 @@
 //! The two tables through which C calls Rust: `Hal` as the platform, `Transport` as the transport.
 //!
 //! Both are generic traits, so there is one table for each `H` and `T`, made of functions that the compiler instantiates for them. The
-//! context word of every call is the address of the [`Host`] that the driver value holds; it is set anew before each call into C,
-//! because the value may have moved.
+//! context word of every call is the address of the [`Host`] that the driver value holds; it is set anew when a call or a split borrows the
+//! driver, because the value may have moved before.
+//!
+//! The handles of a split driver may be in calls on several processors at once. So every function here that reaches the transport takes the
+//! host's lock, but `interrupt_ack`, whose caller has it: an interrupt handler must be able to see that somebody else has.
 
+use crate::lock::Lock;
 use crate::sys::*;
 use crate::virtio_drivers::transport::{DeviceStatus, Transport};
 use crate::virtio_drivers::{BufferDirection, Hal, PAGE_SIZE};
@@ -13,7 +17,7 @@ use core::mem::{ManuallyDrop, size_of};
 use core::ptr::NonNull;
 
 #[cfg(feature = "alloc")]
-use crate::buffer::Pool;
+pub(crate) use crate::buffer::Pool;
 
 /// Without a heap no receive buffer outlives its driver.
 #[cfg(not(feature = "alloc"))]
@@ -28,19 +32,16 @@ impl Pool {
     }
 }
 
-/// The Rust side of one driver: what the context word points at.
+/// The Rust side of one driver: what the context word points at. Several processors may use it at once, each field by its own rule, so nobody
+/// takes a reference to all of it while the driver is in a call.
 pub(crate) struct Host<T> {
-    /// Dropped by hand, because that must not happen to the transport of a device whose reset was not confirmed.
+    /// Reached only by whoever holds the lock. Dropped by hand, because that must not happen to the transport of a device whose reset
+    /// was not confirmed.
     pub(crate) transport: ManuallyDrop<T>,
-    /// Where the receive pool goes at the end, instead of back to the `Hal`: buffers of it are still lent out. Set only while the
-    /// driver is dropped.
-    pub(crate) keeper: Option<NonNull<Pool>>,
+    /// The transport's lock. It keeps where the receive pool goes at the end instead of back to the `Hal`, because buffers of it are still
+    /// lent out: set only while the driver is dropped.
+    pub(crate) lock: Lock<Pool>,
 }
-
-// SAFETY: the keeper is set and used only inside `drop`, which has the value to itself.
-unsafe impl<T: Send> Send for Host<T> {}
-// SAFETY: nothing reads or writes the keeper through a shared reference.
-unsafe impl<T: Sync> Sync for Host<T> {}
 
 /// The tables for `H` and `T`.
 pub(crate) struct Tables<H, T>(PhantomData<(H, T)>);
@@ -129,7 +130,9 @@ unsafe extern "C" fn dma_free<H: Hal, T>(
     let pages = bytes as usize / PAGE_SIZE;
     let of_receive_pool = flags & VIRTIO_NET_DMA_RECEIVE_POOL != 0;
     // SAFETY: the context is the host for as long as the call into C lasts, and no reference to it is held meanwhile.
-    if let (true, Some(keeper)) = (of_receive_pool, unsafe { (*context.cast::<Host<T>>()).keeper }) {
+    // SAFETY: the context is the host for as long as the call into C lasts, and the lock is only ever shared.
+    let keeper = NonNull::new(unsafe { &(*context.cast::<Host<T>>()).lock }.kept());
+    if let (true, Some(keeper)) = (of_receive_pool, keeper) {
         // SAFETY: whoever set the keeper keeps it valid until the driver is closed, and is the one who may call this.
         unsafe { keeper.as_ref().keep(memory.device_address, address, pages) };
         return;
@@ -173,18 +176,23 @@ unsafe extern "C" fn log_line(
 
 // ----------------------------------------------------------------------------------------------------------- transport
 
+/// Runs `call` with the transport to itself.
+///
 /// # Safety
-/// `context` is the `Host<T>`, and no reference to its transport is alive.
-unsafe fn transport<'a, T>(context: *mut c_void) -> &'a mut T {
-    // SAFETY: by the caller's promise. The reference lives for one call of the transport.
-    unsafe { &mut (*context.cast::<Host<T>>()).transport }
+/// `context` is the `Host<T>`, whose transport nobody reaches without its lock.
+unsafe fn locked<T, R>(context: *mut c_void, call: impl FnOnce(&mut T) -> R) -> R {
+    let host = context.cast::<Host<T>>();
+    // SAFETY: the context is the host for as long as the call into C lasts, and the lock is only ever shared.
+    let _held = unsafe { &(*host).lock }.lock();
+    // SAFETY: the lock is held until the end of this function, and the reference ends before.
+    call(unsafe { &mut *(*host).transport })
 }
 
 /// # Safety
-/// As [`transport`], of which the next functions are the uses: `context` is the `Host<T>`, and pointers are valid.
+/// As [`locked`], of which the next functions are the uses: `context` is the `Host<T>`, and pointers are valid.
 unsafe extern "C" fn properties<T: Transport>(context: *mut c_void) -> u32 {
-    // SAFETY: see `transport`.
-    match unsafe { transport::<T>(context) }.requires_legacy_layout() {
+    // SAFETY: see `locked`.
+    match unsafe { locked(context, |transport: &mut T| transport.requires_legacy_layout()) } {
         true => VIRTIO_NET_TRANSPORT_LEGACY,
         false => VIRTIO_NET_TRANSPORT_CONFIG_GENERATION,
     }
@@ -193,15 +201,15 @@ unsafe extern "C" fn properties<T: Transport>(context: *mut c_void) -> u32 {
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn device_type<T: Transport>(context: *mut c_void) -> u32 {
-    // SAFETY: see `transport`.
-    unsafe { transport::<T>(context) }.device_type() as u32
+    // SAFETY: see `locked`.
+    unsafe { locked(context, |transport: &mut T| transport.device_type() as u32) }
 }
 
 /// # Safety
 /// See [`properties`]; `words` is valid for `count` words.
 unsafe extern "C" fn read_features<T: Transport>(context: *mut c_void, words: *mut u32, count: u32) {
-    // SAFETY: see `transport`.
-    let features = unsafe { transport::<T>(context) }.read_device_features();
+    // SAFETY: see `locked`.
+    let features = unsafe { locked(context, T::read_device_features) };
     for word in 0..count {
         // SAFETY: the caller gave room for `count` words.
         unsafe { words.add(word as usize).write(if word < 2 { (features >> (32 * word)) as u32 } else { 0 }) };
@@ -216,43 +224,43 @@ unsafe extern "C" fn write_features<T: Transport>(context: *mut c_void, words: *
         // SAFETY: the caller gave `count` words.
         features |= u64::from(unsafe { words.add(word as usize).read() }) << (32 * word);
     }
-    // SAFETY: see `transport`.
-    unsafe { transport::<T>(context) }.write_driver_features(features);
+    // SAFETY: see `locked`.
+    unsafe { locked(context, |transport: &mut T| transport.write_driver_features(features)) };
 }
 
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn get_status<T: Transport>(context: *mut c_void) -> u32 {
-    // SAFETY: see `transport`.
-    unsafe { transport::<T>(context) }.get_status().bits()
+    // SAFETY: see `locked`.
+    unsafe { locked(context, |transport: &mut T| transport.get_status().bits()) }
 }
 
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn set_status<T: Transport>(context: *mut c_void, status: u32) {
-    // SAFETY: see `transport`.
-    unsafe { transport::<T>(context) }.set_status(DeviceStatus::from_bits_retain(status));
+    // SAFETY: see `locked`.
+    unsafe { locked(context, |transport: &mut T| transport.set_status(DeviceStatus::from_bits_retain(status))) };
 }
 
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn set_guest_page_size<T: Transport>(context: *mut c_void, bytes: u32) {
-    // SAFETY: see `transport`.
-    unsafe { transport::<T>(context) }.set_guest_page_size(bytes);
+    // SAFETY: see `locked`.
+    unsafe { locked(context, |transport: &mut T| transport.set_guest_page_size(bytes)) };
 }
 
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn queue_max<T: Transport>(context: *mut c_void, queue: u32) -> u32 {
-    // SAFETY: see `transport`.
-    unsafe { transport::<T>(context) }.max_queue_size(queue as u16)
+    // SAFETY: see `locked`.
+    unsafe { locked(context, |transport: &mut T| transport.max_queue_size(queue as u16)) }
 }
 
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn queue_used<T: Transport>(context: *mut c_void, queue: u32) -> u32 {
-    // SAFETY: see `transport`.
-    u32::from(unsafe { transport::<T>(context) }.queue_used(queue as u16))
+    // SAFETY: see `locked`.
+    u32::from(unsafe { locked(context, |transport: &mut T| transport.queue_used(queue as u16)) })
 }
 
 /// # Safety
@@ -260,37 +268,35 @@ unsafe extern "C" fn queue_used<T: Transport>(context: *mut c_void, queue: u32) 
 unsafe extern "C" fn queue_set<T: Transport>(context: *mut c_void, memory: *const virtio_net_queue_memory) -> i32 {
     // SAFETY: the caller gave a valid description.
     let memory = unsafe { memory.read() };
-    // SAFETY: see `transport`.
-    let transport = unsafe { transport::<T>(context) };
-    transport.queue_set(
-        memory.queue as u16,
-        memory.size,
-        memory.descriptors,
-        memory.driver_area,
-        memory.device_area,
-    );
+    let set = |transport: &mut T| {
+        let (driver_area, device_area) = (memory.driver_area, memory.device_area);
+        transport.queue_set(memory.queue as u16, memory.size, memory.descriptors, driver_area, device_area);
+    };
+    // SAFETY: see `locked`.
+    unsafe { locked(context, set) };
     0
 }
 
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn notify<T: Transport>(context: *mut c_void, queue: u32, _data: u32) {
-    // SAFETY: see `transport`.
-    unsafe { transport::<T>(context) }.notify(queue as u16);
+    // SAFETY: see `locked`.
+    unsafe { locked(context, |transport: &mut T| transport.notify(queue as u16)) };
 }
 
 /// # Safety
-/// See [`properties`].
+/// See [`properties`]; the caller holds the host's lock.
 unsafe extern "C" fn interrupt_ack<T: Transport>(context: *mut c_void) -> u32 {
-    // SAFETY: see `transport`.
-    unsafe { transport::<T>(context) }.ack_interrupt().bits()
+    // SAFETY: the context is the host, and with the lock held its transport is reached from here only.
+    let transport: &mut T = unsafe { &mut (*context.cast::<Host<T>>()).transport };
+    transport.ack_interrupt().bits()
 }
 
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn config_generation<T: Transport>(context: *mut c_void) -> u32 {
-    // SAFETY: see `transport`.
-    unsafe { transport::<T>(context) }.read_config_generation()
+    // SAFETY: see `locked`.
+    unsafe { locked(context, |transport: &mut T| transport.read_config_generation()) }
 }
 
 /// # Safety
@@ -301,15 +307,14 @@ unsafe extern "C" fn config_read<T: Transport>(
     width: u32,
     value: *mut u32,
 ) -> i32 {
-    // SAFETY: see `transport`.
-    let transport = unsafe { transport::<T>(context) };
     let offset = offset as usize;
-    let field = match width {
+    let read = |transport: &mut T| match width {
         1 => transport.read_config_space::<u8>(offset).map(u32::from),
         2 => transport.read_config_space::<u16>(offset).map(u32::from),
         _ => transport.read_config_space::<u32>(offset),
     };
-    let Ok(field) = field else { return -1 };
+    // SAFETY: see `locked`.
+    let Ok(field) = (unsafe { locked(context, read) }) else { return -1 };
     // SAFETY: the caller gave room for the answer.
     unsafe { value.write(field) };
     0
