@@ -22,6 +22,7 @@ usage() {
                     a ping answer were seen
   --legacy          virtio-mmio version 1, QEMU's default (the default here too)
   --modern          virtio-mmio version 2
+  --driver c|rust   who drives the network device: this project (the default), or the crate virtio-drivers
   --mac ADDR        MAC address of the network device
   --pcap FILE       record every frame, both ways
   --smp N           number of CPUs (default 1)
@@ -317,9 +318,12 @@ set_up_python() {
 
 # --- Boot ---
 
+# build_kernel [c|rust]: with this driver for the network device. Both are built to the same place; only the last one is there.
 build_kernel() {
-    say "Building the kernel"
-    for_target build --release -p kernel
+    local features=()
+    [ "${1:-c}" = rust ] && features=(--features rust-net)
+    say "Building the kernel${features[*]:+ with the network driver of virtio-drivers}"
+    for_target build --release -p kernel ${features[@]+"${features[@]}"}
 }
 
 make_disk() {
@@ -327,7 +331,7 @@ make_disk() {
     mkdir -p build && head -c 1048576 /dev/urandom >"$disk.$$" && mv "$disk.$$" "$disk"
 }
 
-mode=auto transport=legacy mac=52:54:00:12:34:56 pcap='' cpus=1 extra=()
+mode=auto driver=c transport=legacy mac=52:54:00:12:34:56 pcap='' cpus=1 extra=()
 
 # The machine as an array: the disk is read-only so that several runs may share it.
 machine() {
@@ -342,7 +346,7 @@ machine() {
 boot() {
     install_needs boot
     set_up_rust
-    build_kernel || die "the kernel was not built (see above)"
+    build_kernel "$driver" || die "the kernel was not built (see above)"
     make_disk || die "could not write $disk"
     machine
     if [ "$mode" = check ] || { [ "$mode" = auto ] && [ ! -t 0 ]; }; then
@@ -446,7 +450,10 @@ stage_rust() {
     return "$failed"
 }
 
-stage_qemu() { build_kernel && make_disk && run_pytest 1800 -n 2 tests/qemu; }
+# The kernel with the other driver is put aside, for the tests that compare both.
+stage_qemu() {
+    build_kernel rust && cp "$kernel" build/kernel-rust-net && build_kernel && make_disk && run_pytest 1800 -n 2 tests/qemu
+}
 
 run_pytest() { limit "$1" build/venv/bin/pytest -p no:cacheprovider --basetemp="$PWD/build/pytest" "${@:2}"; }
 
@@ -516,6 +523,10 @@ while [ $# -gt 0 ]; do
     case $1 in
     --check) mode=check ;;
     --legacy | --modern) transport=${1#--} ;;
+    --driver)
+        value "$@" && driver=$2 && shift
+        [[ $driver = c || $driver = rust ]] || die "--driver is 'c' or 'rust'"
+        ;;
     --mac) value "$@" && mac=$2 && shift ;;
     --pcap) value "$@" && pcap=$2 && shift ;;
     --smp) value "$@" && cpus=$2 && shift ;;

@@ -1,8 +1,16 @@
-//! The driver's status codes as Rust errors.
+//! The driver's status codes as Rust errors, and its version.
 
 use crate::sys;
 use core::ffi::CStr;
 use core::fmt;
+
+/// The version of the C interface that the driver in this image was compiled with, major and minor: the C code's own answer.
+#[must_use]
+pub fn abi_version() -> (u16, u16) {
+    // SAFETY: the function takes nothing and returns a constant.
+    let version = unsafe { sys::virtio_net_abi_version() };
+    ((version >> 16) as u16, version as u16)
+}
 
 /// A negative status code of the driver: `VIRTIO_NET_ERROR_*` in [`sys`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

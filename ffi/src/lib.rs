@@ -38,7 +38,7 @@ mod atomics {
 mod error;
 mod layout;
 
-pub use error::{Error, ErrorDetail};
+pub use error::{Error, ErrorDetail, abi_version};
 
 #[cfg(feature = "virtio-drivers-0_12")]
 use virtio_drivers_0_12 as virtio_drivers;

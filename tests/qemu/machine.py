@@ -43,9 +43,9 @@ class Machine:
     """QEMU with the kernel in it. `network` is a -netdev value without its id, or None for no NIC, or "wire" for the test's
     own; a `terminal` answers where its cursor is, without one the serial line is as dumb as a pipe."""
 
-    def __init__(self, *, append="", modern=False, cpus=1, network="user", mac=None, disk=None, pcap=None,
-                 paused=False, terminal=False, limit=60):
-        assert KERNEL.exists(), f"no kernel at {KERNEL}: type './run.sh --check' to build it"
+    def __init__(self, *, kernel=KERNEL, append="", modern=False, cpus=1, network="user", mac=None, disk=None,
+                 pcap=None, paused=False, terminal=False, limit=60):
+        assert kernel.exists(), f"no kernel at {kernel}: './run.sh test qemu' builds it"
         self.terminal = terminal
         self.text = ""
         self.position = 0
@@ -55,7 +55,7 @@ class Machine:
         self.passed = [serial, monitor, wire]
         command = ["timeout", "--foreground", "--kill-after=5", str(limit), "qemu-system-aarch64", "-M", "virt",
                    "-cpu", "cortex-a53", "-m", "512M", "-smp", str(cpus), "-nodefaults", "-display", "none",
-                   "-kernel", str(KERNEL), "-append", append,
+                   "-kernel", str(kernel), "-append", append,
                    "-chardev", f"socket,id=console,fd={serial.fileno()}", "-serial", "chardev:console",
                    "-chardev", f"socket,id=qmp,fd={monitor.fileno()}", "-mon", "chardev=qmp,mode=control"]
         if modern:

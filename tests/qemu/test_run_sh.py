@@ -105,7 +105,7 @@ def test_terminal_ends_in_the_monitor():
     assert sent and os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, seen.decode()
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["frobnicate"], ["--mac"], ["test", "nonsense"]])
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["frobnicate"], ["--mac"], ["--driver", "perl"], ["test", "nonsense"]])
 def test_wrong_arguments(arguments):
     """One line that says what is wrong, and nothing is built."""
     result = run(*arguments)

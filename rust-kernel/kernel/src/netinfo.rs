@@ -3,7 +3,7 @@
 
 use crate::net;
 
-/// Prints what driver and device agreed on.
+/// Prints which driver has the card, and what it and the device agreed on.
 pub fn show_device() {
     net::with_device(driver::show);
 }
@@ -44,6 +44,8 @@ mod driver {
         let info = device.info();
         let interface = if info.legacy { "legacy" } else { "modern" };
         let (tx, rx) = (info.tx_slots, info.rx_slots);
+        let (major, minor) = virtio_net_c::abi_version();
+        crate::println!("VirtIO Net: driver in C, interface {major}.{minor}");
         crate::println!("VirtIO Net: {interface}, queues {tx}/{rx}, link {link}, mtu {}", info.mtu);
     }
 
@@ -84,7 +86,9 @@ mod driver {
         None
     }
 
-    pub fn show(_: &mut NetDevice) {}
+    pub fn show(_: &mut NetDevice) {
+        crate::println!("VirtIO Net: driver of virtio-drivers");
+    }
 
     pub fn show_stats(_: &mut NetDevice) {
         crate::println!("VirtIO Net: this driver keeps no statistics");
