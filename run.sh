@@ -404,6 +404,7 @@ stage_lint() {
     for_host clippy --locked -p virtio-net-c -p xtask -p levitate-utils --all-targets -- -D warnings || failed=1
     for_host clippy --locked -p virtio-net-c --all-features --all-targets -- -D warnings || failed=1
     for_target clippy --release -p kernel -p levitate-hal -p bench-kernel -- -D warnings || failed=1
+    for_target clippy --release -p kernel -p rust-net --features rust-net -- -D warnings || failed=1
     return "$failed"
 }
 
