@@ -77,36 +77,63 @@ static inline void publish(struct queue *queue, uint16_t index)
     }
 }
 
-static inline void set_avail(struct queue *queue, uint16_t index, uint32_t slot)
-{
-    atomic_store_explicit(&queue->avail[2 + (index & queue->mask)], (uint16_t)slot, memory_order_relaxed);
-}
-
 static inline uint8_t *frame_of(const struct queue *queue, uint32_t slot)
 {
     return queue->buffers + (size_t)slot * BUFFER + FRAME_OFFSET;
 }
 
-/* Whole blocks, and one that ends where the frame ends. 60 bytes at least, as Ethernet has it. */
+/* What a burst needs of a queue, in registers: the stores into the rings could change the queue, for all that the compiler knows. */
+struct burst {
+    struct descriptor *descriptors;
+    _Atomic uint16_t *avail_ring;
+    const struct used_element *used_ring;
+    uint8_t *frames;
+    uint32_t header;
+    uint32_t mask;
+};
+
+static inline struct burst begin(const struct queue *queue)
+{
+    return (struct burst){queue->descriptors, queue->avail + 2, used_ring(queue), frame_of(queue, 0), queue->header, queue->mask};
+}
+
+static inline void set_avail(const struct burst *burst, uint32_t index, uint32_t slot)
+{
+    atomic_store_explicit(&burst->avail_ring[index & burst->mask], (uint16_t)slot, memory_order_relaxed);
+}
+
+static inline uint8_t *frame_in(const struct burst *burst, uint32_t slot)
+{
+    return burst->frames + (size_t)slot * BUFFER;
+}
+
+/* Whole blocks, and one that ends where the frame ends. 32 bytes at least; Ethernet has 60. */
 static inline void copy(uint8_t *restrict to, const uint8_t *restrict from, uint32_t bytes)
 {
-    uint8_t *end = to + bytes;
-    const uint8_t *from_end = from + bytes;
-    for (; to + 64 <= end; to += 64, from += 64)
+    if (bytes <= 64) {
+        __builtin_memcpy(to, from, 32);
+        __builtin_memcpy(to + bytes - 32, from + bytes - 32, 32);
+        return;
+    }
+    uint8_t *last = to + bytes - 64;
+    const uint8_t *from_last = from + bytes - 64;
+    for (; bytes > 128; bytes -= 128, to += 128, from += 128)
+        __builtin_memcpy(to, from, 128);
+    if (bytes > 64)
         __builtin_memcpy(to, from, 64);
-    for (; to + 16 < end; to += 16, from += 16)
-        __builtin_memcpy(to, from, 16);
-    __builtin_memcpy(end - 16, from_end - 16, 16);
+    __builtin_memcpy(last, from_last, 64);
 }
 
 static void tx_reserve(struct floor *floor, struct floor_frame *frames, uint32_t count)
 {
     struct queue *queue = &floor->tx;
+    struct burst burst = begin(queue);
     const uint16_t *stack = queue->stack + queue->free;
     queue->free -= count;
+#pragma GCC unroll 4
     for (uint32_t i = 0; i < count; i++) {
         uint32_t slot = *--stack;
-        frames[i].data = frame_of(queue, slot);
+        frames[i].data = frame_in(&burst, slot);
         frames[i].slot = slot;
     }
 }
@@ -114,81 +141,94 @@ static void tx_reserve(struct floor *floor, struct floor_frame *frames, uint32_t
 static void tx_commit(struct floor *floor, const struct floor_frame *frames, uint32_t count)
 {
     struct queue *queue = &floor->tx;
-    uint16_t index = queue->avail_index;
+    struct burst burst = begin(queue);
+    uint32_t index = queue->avail_index;
+#pragma GCC unroll 4
     for (uint32_t i = 0; i < count; i++) {
-        queue->descriptors[frames[i].slot].length = frames[i].length + queue->header;
-        set_avail(queue, index++, frames[i].slot);
+        burst.descriptors[frames[i].slot].length = frames[i].length + burst.header;
+        set_avail(&burst, index++, frames[i].slot);
     }
-    publish(queue, index);
+    publish(queue, (uint16_t)index);
 }
 
 static void tx_copy(struct floor *floor, const struct floor_frame *frames, uint32_t count)
 {
     struct queue *queue = &floor->tx;
-    uint16_t index = queue->avail_index;
+    struct burst burst = begin(queue);
+    const uint16_t *stack = queue->stack + queue->free;
+    uint32_t index = queue->avail_index;
+    queue->free -= count;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t slot = queue->stack[--queue->free];
-        copy(frame_of(queue, slot), frames[i].data, frames[i].length);
-        queue->descriptors[slot].length = frames[i].length + queue->header;
-        set_avail(queue, index++, slot);
+        uint32_t slot = *--stack;
+        copy(frame_in(&burst, slot), frames[i].data, frames[i].length);
+        burst.descriptors[slot].length = frames[i].length + burst.header;
+        set_avail(&burst, index++, slot);
     }
-    publish(queue, index);
+    publish(queue, (uint16_t)index);
 }
 
 static void tx_reap(struct floor *floor)
 {
     struct queue *queue = &floor->tx;
+    struct burst burst = begin(queue);
+    uint32_t index = queue->used_index;
     uint16_t end = atomic_load_explicit(used_index(queue), memory_order_acquire);
-    uint16_t index = queue->used_index;
+    uint32_t count = (uint16_t)(end - index);
     uint16_t *stack = queue->stack + queue->free;
-    for (; index != end; index++)
-        *stack++ = (uint16_t)used_ring(queue)[index & queue->mask].id;
-    queue->free += (uint16_t)(end - queue->used_index);
+    queue->free += count;
     queue->used_index = end;
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < count; i++)
+        stack[i] = (uint16_t)burst.used_ring[index++ & burst.mask].id;
 }
 
 static uint32_t rx_peek(struct floor *floor, struct floor_frame *frames, uint32_t count)
 {
     struct queue *queue = &floor->rx;
-    uint16_t index = queue->used_index;
+    struct burst burst = begin(queue);
+    uint32_t index = queue->used_index;
     uint16_t ready = (uint16_t)(atomic_load_explicit(used_index(queue), memory_order_acquire) - index);
     if (count > ready)
         count = ready;
+    queue->used_index = (uint16_t)(index + count);
+#pragma GCC unroll 4
     for (uint32_t i = 0; i < count; i++) {
-        struct used_element element = used_ring(queue)[index++ & queue->mask];
-        frames[i].data = frame_of(queue, element.id);
-        frames[i].length = element.length - queue->header;
+        struct used_element element = burst.used_ring[index++ & burst.mask];
+        frames[i].data = frame_in(&burst, element.id);
+        frames[i].length = element.length - burst.header;
         frames[i].slot = element.id;
     }
-    queue->used_index = index;
     return count;
 }
 
 static void rx_release(struct floor *floor, const struct floor_frame *frames, uint32_t count)
 {
     struct queue *queue = &floor->rx;
-    uint16_t index = queue->avail_index;
+    struct burst burst = begin(queue);
+    uint32_t index = queue->avail_index;
+#pragma GCC unroll 4
     for (uint32_t i = 0; i < count; i++)
-        set_avail(queue, index++, frames[i].slot);
-    publish(queue, index);
+        set_avail(&burst, index++, frames[i].slot);
+    publish(queue, (uint16_t)index);
 }
 
 static uint32_t rx_copy(struct floor *floor, struct floor_frame *frames, uint32_t count)
 {
     struct queue *queue = &floor->rx;
-    uint16_t used = queue->used_index;
-    uint16_t avail = queue->avail_index;
+    struct burst burst = begin(queue);
+    uint32_t used = queue->used_index;
+    uint32_t avail = queue->avail_index;
     uint16_t ready = (uint16_t)(atomic_load_explicit(used_index(queue), memory_order_acquire) - used);
     if (count > ready)
         count = ready;
     for (uint32_t i = 0; i < count; i++) {
-        struct used_element element = used_ring(queue)[used++ & queue->mask];
-        frames[i].length = element.length - queue->header;
-        copy(frames[i].data, frame_of(queue, element.id), frames[i].length);
-        set_avail(queue, avail++, element.id);
+        struct used_element element = burst.used_ring[used++ & burst.mask];
+        frames[i].length = element.length - burst.header;
+        copy(frames[i].data, frame_in(&burst, element.id), frames[i].length);
+        set_avail(&burst, avail++, element.id);
     }
-    queue->used_index = used;
-    publish(queue, avail);
+    queue->used_index = (uint16_t)used;
+    publish(queue, (uint16_t)avail);
     return count;
 }
 
@@ -285,7 +325,7 @@ void bench_floor_init(struct floor *floor, volatile uint32_t *registers, uint32_
     set_up_queue(&floor->tx, 1, size, registers, memory + 16384 + (size_t)size * BUFFER);
     set(registers, STATUS, legacy ? 7 : 15);
     for (uint32_t slot = 0; slot < size; slot++)
-        set_avail(&floor->rx, (uint16_t)slot, slot);
+        floor->rx.avail[2 + slot] = (uint16_t)slot;
     publish(&floor->rx, (uint16_t)size);
     set(registers, 0x50, 0);
 }
