@@ -50,22 +50,16 @@ class Peer:
     def __init__(self, wire):
         self.wire = wire
         self.lost = {}
+        self.rest = b""  # the machine may be sending the next case's frames already
 
     def send(self, case, first, count):
         self.wire.sendall(stream(case, first, count))
 
     def drain(self, case):
         """Reads the frames of a transmit case, and keeps how many of them were not what they should be."""
-        wrong, rest, number = 0, b"", 0
+        wrong, number, data, at = 0, 0, self.rest, 0
         while number < case.packets:
-            try:
-                data = rest + self.wire.recv(1 << 18)
-            except (TimeoutError, ConnectionResetError):
-                break
-            if len(data) == len(rest):
-                break
-            at = 0
-            while len(data) - at >= 4:
+            while number < case.packets and len(data) - at >= 4:
                 bytes_, = struct.unpack_from(">I", data, at)
                 if len(data) - at < 4 + bytes_:
                     break
@@ -74,7 +68,15 @@ class Peer:
                 wrong += not good
                 number += 1
                 at += 4 + bytes_
-            rest = data[at:]
+            if number < case.packets:
+                try:
+                    more = self.wire.recv(1 << 18)
+                except (TimeoutError, ConnectionResetError):
+                    break
+                if not more:
+                    break
+                data, at = data[at:] + more, 0
+        self.rest = data[at:]
         self.lost[case] = wrong + case.packets - number
 
 

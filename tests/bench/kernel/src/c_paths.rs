@@ -139,7 +139,7 @@ impl Path for CPath {
         unsafe { (self.ways.post)(&mut *self.user, first, count) };
     }
 
-    fn reap(&mut self, count: u32) {
+    fn reap(&mut self, _: u32, count: u32) {
         match self.ways.reap {
             Some(reap) => unsafe { reap(&mut *self.user) },
             None => unsafe { bench_reap_posted(&mut *self.user, count) },

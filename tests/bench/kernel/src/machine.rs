@@ -13,7 +13,7 @@ const UART: *mut u32 = 0x0900_0000 as *mut u32;
 const UART_FLAGS: usize = 6;
 const UART_TX_FULL: u32 = 1 << 5;
 /// RAM behind the image, which `memory.ld` ends at 0x4120_0000.
-pub const HEAP: (*mut u8, usize) = (0x4200_0000 as *mut u8, 0x0800_0000);
+pub const HEAP: (usize, usize) = (0x4200_0000, 0x0800_0000);
 /// The virtio-mmio slots.
 const SLOTS: (usize, usize, usize) = (0x0a00_0000, 32, 0x200);
 const NETWORK_CARD: u32 = 1;

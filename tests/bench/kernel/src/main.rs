@@ -6,26 +6,26 @@ extern crate alloc;
 
 mod c_paths;
 mod case;
+mod frames;
+mod heap;
+mod heap_paths;
 mod machine;
 mod meter;
+mod raw_paths;
 mod run;
+mod safe_paths;
+mod spy;
 
 use crate::case::Case;
 use core::panic::PanicInfo;
-use levitate_utils::Spinlock;
 use machine::println;
-use talc::TalcLock;
-use talc::source::Manual;
 
 #[global_allocator]
-static GLOBAL_HEAP: TalcLock<Spinlock<()>, Manual> = TalcLock::new(Manual);
+static HEAP: heap::Heap = heap::Heap::new();
 
 aarch64_rt::entry!(main, 128);
 
 fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
-    let (start, size) = machine::HEAP;
-    // SAFETY: the memory lies behind the image, and nobody else uses it.
-    let _ = unsafe { GLOBAL_HEAP.lock().claim(start, size) };
     meter::init();
     let mut buffer = [0; 16384];
     let cases = machine::command_line(&mut buffer);

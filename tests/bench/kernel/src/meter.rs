@@ -83,3 +83,29 @@ pub fn part<R>(work: impl FnOnce() -> R) -> R {
         result
     }
 }
+/// A call of the driver, or several.
+#[inline(always)]
+pub fn call<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: as above, in each of these functions.
+    unsafe {
+        if METER.on != 0 {
+            METER.call_began = retired();
+        }
+        let result = work();
+        if METER.on != 0 {
+            METER.calls += u64::from(retired().wrapping_sub(METER.call_began));
+        }
+        result
+    }
+}
+
+/// A wait within a call, which counts in neither.
+#[inline(always)]
+pub fn exclude(wait: impl FnOnce()) {
+    // SAFETY: as above.
+    unsafe {
+        let began = retired();
+        wait();
+        METER.excluded += u64::from(retired().wrapping_sub(began));
+    }
+}

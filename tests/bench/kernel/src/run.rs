@@ -1,16 +1,16 @@
 //! The loops around a driver, the same for each: post a group, wait, reap; or wait for a group, and take it.
 
-use crate::c_paths;
 use crate::case::Case;
 use crate::machine::{now_ns, println};
 use crate::meter::{self, Counts};
+use crate::{c_paths, heap_paths, raw_paths, safe_paths, spy};
 
 /// One way through one driver, as its user goes it.
 pub trait Path {
     /// Posts frames whose numbers begin at `first`, as one burst.
     fn post(&mut self, first: u32, count: u32);
-    /// Takes back what the device has sent, which is `count` frames.
-    fn reap(&mut self, count: u32);
+    /// Takes back what the device has sent: `count` frames whose numbers begin at `first`.
+    fn reap(&mut self, first: u32, count: u32);
     /// Frames that the device has not sent yet.
     fn in_flight(&mut self) -> u32;
     /// Takes frames, as one burst, and checks their numbers.
@@ -19,11 +19,15 @@ pub trait Path {
     fn ready(&mut self) -> u32;
     /// A wait takes too long: looks whether something got stuck.
     fn nudge(&mut self);
-    /// What it knows at the end.
+    /// Frames to send before a wait, or to wait for: what the queue holds.
+    fn group(&self, case: &Case<'_>) -> u32 {
+        case.queue
+    }
+    /// What it knows so far.
     fn report(&mut self) -> Report;
 }
 
-/// What a path knows at the end.
+/// What a path knows so far.
 #[derive(Default)]
 pub struct Report {
     /// Notifications of the queue.
@@ -39,10 +43,10 @@ const PATIENCE_NS: u64 = 200_000_000;
 const LIMIT_NS: u64 = 10_000_000_000;
 
 /// Waits, and counts the nudges. False: it was in vain.
-fn wait(path: &mut impl Path, nudges: &mut u32, until: impl Fn(&mut dyn FnMut() -> (u32, u32)) -> bool) -> bool {
+fn wait<P: Path>(path: &mut P, nudges: &mut u32, until: impl Fn(&mut P) -> bool) -> bool {
     let mut patience = now_ns() + PATIENCE_NS;
     let limit = now_ns() + LIMIT_NS;
-    while !until(&mut || (path.in_flight(), path.ready())) {
+    while !until(path) {
         let now = now_ns();
         if now > patience {
             *nudges += 1;
@@ -56,45 +60,62 @@ fn wait(path: &mut impl Path, nudges: &mut u32, until: impl Fn(&mut dyn FnMut() 
     true
 }
 
-/// Counts the instructions of a run in groups that fill the queue. `None` where a wait did not end.
-pub fn count(path: &mut impl Path, case: &Case<'_>, empty: bool) -> Option<(Counts, u32)> {
-    let mut nudges = 0;
+/// Calls `step` for each burst of a group.
+#[inline(always)]
+fn bursts(case: &Case<'_>, start: u32, group: u32, mut step: impl FnMut(u32, u32)) {
+    let mut first = start;
+    while first < start + group {
+        let count = case.burst.min(start + group - first);
+        step(first, count);
+        first += count;
+    }
+}
+
+/// Posts a group, waits, reaps.
+fn transmit_group(path: &mut impl Path, case: &Case<'_>, start: u32, group: u32, nudges: Option<&mut u32>) -> bool {
+    meter::part(|| bursts(case, start, group, |first, count| path.post(first, count)));
+    let sent = nudges.is_none_or(|nudges| wait(path, nudges, |path| path.in_flight() == 0));
+    meter::part(|| path.reap(start, group));
+    sent
+}
+
+/// Waits for a group, and takes it.
+fn receive_group(path: &mut impl Path, case: &Case<'_>, start: u32, group: u32, nudges: Option<&mut u32>) -> bool {
+    let arrived = nudges.is_none_or(|nudges| {
+        // The device must not run out of buffers, or it asks to be told of each that it gets: the peer sends as many as there are.
+        println!("more {start} {group}");
+        wait(path, nudges, |path| path.ready() >= group)
+    });
+    meter::part(|| bursts(case, start, group, |first, count| path.take(first, count)));
+    arrived
+}
+
+/// Counts the instructions of a run. `None` where a wait did not end. Without `nudges` the driver is an empty one, and nothing waits.
+fn count(path: &mut impl Path, case: &Case<'_>, mut nudges: Option<&mut u32>) -> Option<Counts> {
+    let size = path.group(case);
     let mut done = 0;
     meter::reset(true);
     while done < case.packets {
-        let group = case.queue.min(case.packets - done);
-        let bursts = |step: &mut dyn FnMut(u32, u32)| {
-            let mut first = done;
-            while first < done + group {
-                let count = case.burst.min(done + group - first);
-                step(first, count);
-                first += count;
-            }
-        };
-        if case.transmit {
-            meter::part(|| bursts(&mut |first, count| path.post(first, count)));
-            if !empty && !wait(path, &mut nudges, |look| look().0 == 0) {
-                return None;
-            }
-            meter::part(|| path.reap(group));
+        let group = size.min(case.packets - done);
+        let went_well = if case.transmit {
+            transmit_group(path, case, done, group, nudges.as_deref_mut())
         } else {
-            if !empty {
-                // The device must not run out of buffers, or it asks to be told of each that it gets: the peer sends as many as there are.
-                println!("more {done} {group}");
-                if !wait(path, &mut nudges, |look| look().1 >= group) {
-                    return None;
-                }
-            }
-            meter::part(|| bursts(&mut |first, count| path.take(first, count)));
+            receive_group(path, case, done, group, nudges.as_deref_mut())
+        };
+        if !went_well {
+            return None;
         }
         done += group;
     }
-    Some((meter::counts(), nudges))
+    Some(meter::counts())
 }
 
 /// Runs a case and prints its outcome.
 pub fn run(case: &Case<'_>, card: *mut u32) {
-    let done = c_paths::run(case, card);
+    let done = c_paths::run(case, card)
+        .or_else(|| safe_paths::run(case, card))
+        .or_else(|| heap_paths::run(case, card))
+        .or_else(|| raw_paths::run(case, card));
     if done.is_none() {
         println!("error case {}", case.text);
     }
@@ -102,24 +123,24 @@ pub fn run(case: &Case<'_>, card: *mut u32) {
 
 /// The counts of the run on the driver and on the empty one.
 pub fn compare(case: &Case<'_>, path: &mut impl Path, empty: &mut impl Path) {
-    let base = count(empty, case, true);
+    let base = count(empty, case, None).unwrap_or_default();
+    let (before, tally) = (path.report(), spy::tallied());
+    let mut nudges = 0;
     println!("start {}", case.text);
-    let counted = count(path, case, false);
-    let report = path.report();
-    let (Some((base, _)), Some((counts, nudges))) = (base, counted) else {
-        println!("stalled {} kicks={} frames={}", case.text, report.kicks, report.frames);
-        return;
-    };
+    let counts = count(path, case, Some(&mut nudges));
+    let (after, tallied) = (path.report(), spy::tallied());
+    let [shares, unshares, allocations] = [0, 1, 2].map(|index| tallied[index] - tally[index]);
+    let Counts { calls, whole } = counts.unwrap_or_default();
     println!(
-        "result {} calls={} whole={} empty_calls={} empty_whole={} kicks={} frames={} bad={} in_flight={} nudges={nudges}",
+        "result {} stalled={} calls={calls} whole={whole} empty_calls={} empty_whole={} kicks={} frames={} bad={} in_flight={} \
+         nudges={nudges} shares={shares} unshares={unshares} allocations={allocations}",
         case.text,
-        counts.calls,
-        counts.whole,
+        u8::from(counts.is_none()),
         base.calls,
         base.whole,
-        report.kicks,
-        report.frames,
-        report.bad,
+        after.kicks - before.kicks,
+        after.frames - before.frames,
+        after.bad - before.bad,
         if case.transmit { path.in_flight() } else { 0 },
     );
 }

@@ -1,0 +1,311 @@
+//! `VirtIONetRaw`, the crate's and the drop-in: in memory of the caller, or one copied frame a call.
+
+use crate::case::Case;
+use crate::frames;
+use crate::meter;
+use crate::run::{self, Path, Report};
+use crate::spy::{self, IdentityHal, Spy};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+const HEADER: usize = 12;
+const RX_BUFFER: usize = 2048;
+
+/// What both offer.
+trait RawNet {
+    fn fill_header(&self, buffer: &mut [u8]) -> usize;
+    fn send(&mut self, frame: &[u8]) -> bool;
+    /// # Safety
+    /// As the crate says of it; so for the others.
+    unsafe fn transmit_begin(&mut self, buffer: &[u8]) -> Option<u16>;
+    fn poll_transmit(&mut self) -> Option<u16>;
+    unsafe fn transmit_complete(&mut self, token: u16, buffer: &[u8]) -> bool;
+    unsafe fn receive_begin(&mut self, buffer: &mut [u8]) -> Option<u16>;
+    fn poll_receive(&mut self) -> Option<u16>;
+    /// The lengths of header and frame.
+    unsafe fn receive_complete(&mut self, token: u16, buffer: &mut [u8]) -> Option<(usize, usize)>;
+    /// Frames that its statistics count.
+    fn frames(&self, transmit: bool) -> u64;
+}
+
+type Crate<const N: usize> = virtio_drivers::device::net::VirtIONetRaw<IdentityHal, Spy, N>;
+type DropIn<const N: usize> = virtio_net_c::VirtIONetRaw<IdentityHal, Spy, N>;
+
+/// Both have the same methods.
+macro_rules! raw_net {
+    ($name:ident, $frames:expr) => {
+        // SAFETY: in each block the caller's promise is passed on.
+        #[allow(clippy::undocumented_unsafe_blocks)]
+        impl<const N: usize> RawNet for $name<N> {
+            fn fill_header(&self, buffer: &mut [u8]) -> usize {
+                self.fill_buffer_header(buffer).unwrap_or(0)
+            }
+
+            #[inline]
+            fn send(&mut self, frame: &[u8]) -> bool {
+                self.send(frame).is_ok()
+            }
+
+            #[inline]
+            unsafe fn transmit_begin(&mut self, buffer: &[u8]) -> Option<u16> {
+                unsafe { self.transmit_begin(buffer) }.ok()
+            }
+
+            #[inline]
+            fn poll_transmit(&mut self) -> Option<u16> {
+                self.poll_transmit()
+            }
+
+            #[inline]
+            unsafe fn transmit_complete(&mut self, token: u16, buffer: &[u8]) -> bool {
+                unsafe { self.transmit_complete(token, buffer) }.is_ok()
+            }
+
+            #[inline]
+            unsafe fn receive_begin(&mut self, buffer: &mut [u8]) -> Option<u16> {
+                unsafe { self.receive_begin(buffer) }.ok()
+            }
+
+            #[inline]
+            fn poll_receive(&mut self) -> Option<u16> {
+                Self::poll_receive(self)
+            }
+
+            #[inline]
+            unsafe fn receive_complete(&mut self, token: u16, buffer: &mut [u8]) -> Option<(usize, usize)> {
+                unsafe { self.receive_complete(token, buffer) }.ok()
+            }
+
+            fn frames(&self, transmit: bool) -> u64 {
+                let count: fn(&Self, bool) -> u64 = $frames;
+                count(self, transmit)
+            }
+        }
+    };
+}
+
+raw_net!(Crate, |_, _| 0);
+raw_net!(DropIn, |net, transmit| if transmit { net.stats().tx_frames } else { net.stats().rx_frames });
+
+/// Does nothing, and says that it is done.
+struct Empty {
+    token: u16,
+    mask: u16,
+}
+
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl RawNet for Empty {
+    fn fill_header(&self, _: &mut [u8]) -> usize {
+        HEADER
+    }
+
+    #[inline]
+    fn send(&mut self, frame: &[u8]) -> bool {
+        core::hint::black_box(frame);
+        core::hint::black_box(true)
+    }
+
+    #[inline]
+    unsafe fn transmit_begin(&mut self, _: &[u8]) -> Option<u16> {
+        core::hint::black_box(Some(self.token))
+    }
+
+    #[inline]
+    fn poll_transmit(&mut self) -> Option<u16> {
+        core::hint::black_box(Some(self.token))
+    }
+
+    #[inline]
+    unsafe fn transmit_complete(&mut self, _: u16, _: &[u8]) -> bool {
+        self.token = (self.token + 1) & self.mask;
+        core::hint::black_box(true)
+    }
+
+    #[inline]
+    unsafe fn receive_begin(&mut self, _: &mut [u8]) -> Option<u16> {
+        core::hint::black_box(Some(self.token))
+    }
+
+    #[inline]
+    fn poll_receive(&mut self) -> Option<u16> {
+        core::hint::black_box(Some(self.token))
+    }
+
+    #[inline]
+    unsafe fn receive_complete(&mut self, _: u16, _: &mut [u8]) -> Option<(usize, usize)> {
+        self.token = (self.token + 1) & self.mask;
+        core::hint::black_box(Some((HEADER, 60)))
+    }
+
+    fn frames(&self, _: bool) -> u64 {
+        0
+    }
+}
+
+struct RawPath<N> {
+    net: Box<N>,
+    card: *mut u32,
+    buffers: Vec<Vec<u8>>,
+    /// The buffer that each token stands for.
+    buffer_of: Vec<u16>,
+    /// Buffers that nobody has.
+    spare: Vec<u16>,
+    header: usize,
+    length: u32,
+    transmit: bool,
+    /// Copies, with `send`.
+    copying: bool,
+    taken: u16,
+    bad: u32,
+}
+
+impl<N: RawNet> RawPath<N> {
+    fn new(net: N, case: &Case<'_>, card: *mut u32) -> Self {
+        let queue = case.queue as u16;
+        let mut path = Self {
+            net: Box::new(net),
+            card,
+            buffers: (0..queue).map(|_| alloc::vec![0; RX_BUFFER]).collect(),
+            buffer_of: (0..queue).collect(),
+            spare: (0..queue).rev().collect(),
+            header: HEADER,
+            length: case.length,
+            transmit: case.transmit,
+            copying: case.path.ends_with("-send"),
+            taken: 0,
+            bad: 0,
+        };
+        if case.transmit {
+            for buffer in &mut path.buffers {
+                path.header = path.net.fill_header(buffer);
+            }
+        } else {
+            path.repost();
+        }
+        path
+    }
+
+    /// Posts every spare buffer to be received into.
+    fn repost(&mut self) {
+        while let Some(index) = self.spare.pop() {
+            let Some(buffer) = self.buffers.get_mut(usize::from(index)) else { return };
+            // SAFETY: the buffer is not touched until it is complete, and lives as long as the driver.
+            match meter::call(|| unsafe { self.net.receive_begin(buffer) }) {
+                Some(token) => self.set_buffer(token, index),
+                None => self.bad += 1,
+            }
+        }
+    }
+
+    fn set_buffer(&mut self, token: u16, index: u16) {
+        if let Some(entry) = self.buffer_of.get_mut(usize::from(token)) {
+            *entry = index;
+        }
+    }
+
+    fn transmit(&mut self, number: u32) {
+        let end = self.header + frames::length(self.length, number);
+        let Some(index) = self.spare.pop() else { return self.bad += 1 };
+        let Some(buffer) = self.buffers.get_mut(usize::from(index)).and_then(|buffer| buffer.get_mut(..end)) else {
+            return;
+        };
+        frames::write(&mut buffer[self.header..], number);
+        if self.copying {
+            let frame = &buffer[self.header..];
+            self.bad += u32::from(!meter::call(|| self.net.send(frame)));
+            self.spare.push(index);
+            return;
+        }
+        // SAFETY: the buffer is not touched until it is complete, and lives as long as the driver.
+        match meter::call(|| unsafe { self.net.transmit_begin(buffer) }) {
+            Some(token) => self.set_buffer(token, index),
+            None => self.bad += 1,
+        }
+    }
+
+    fn complete(&mut self, number: u32) {
+        let end = self.header + frames::length(self.length, number);
+        let Some(token) = meter::call(|| self.net.poll_transmit()) else { return self.bad += 1 };
+        let Some(&index) = self.buffer_of.get(usize::from(token)) else { return };
+        let Some(buffer) = self.buffers.get(usize::from(index)).and_then(|buffer| buffer.get(..end)) else {
+            return;
+        };
+        // SAFETY: the buffer is the token's.
+        self.bad += u32::from(!meter::call(|| unsafe { self.net.transmit_complete(token, buffer) }));
+        self.spare.push(index);
+    }
+}
+
+impl<N: RawNet> Path for RawPath<N> {
+    fn post(&mut self, first: u32, count: u32) {
+        for number in first..first + count {
+            self.transmit(number);
+        }
+    }
+
+    fn reap(&mut self, first: u32, count: u32) {
+        if !self.copying {
+            for number in first..first + count {
+                self.complete(number);
+            }
+        }
+    }
+
+    fn in_flight(&mut self) -> u32 {
+        spy::in_flight().into()
+    }
+
+    fn take(&mut self, first: u32, count: u32) {
+        for number in first..first + count {
+            let Some(token) = meter::call(|| self.net.poll_receive()) else {
+                self.bad += 1;
+                continue;
+            };
+            let Some(&index) = self.buffer_of.get(usize::from(token)) else { return };
+            let Some(buffer) = self.buffers.get_mut(usize::from(index)) else { return };
+            // SAFETY: the buffer is the token's.
+            let lengths = meter::call(|| unsafe { self.net.receive_complete(token, buffer) });
+            let (header, length) = lengths.unwrap_or_default();
+            let frame = buffer.get(header..header + length).unwrap_or_default();
+            self.bad += frames::judge(frame, number, frames::length(self.length, number));
+            self.spare.push(index);
+        }
+        self.repost();
+        self.taken = self.taken.wrapping_add(count as u16);
+    }
+
+    /// A burst of one is one at a time: posted, waited for, completed.
+    fn group(&self, case: &Case<'_>) -> u32 {
+        if self.transmit && !self.copying && case.burst == 1 { 1 } else { case.queue }
+    }
+
+    fn ready(&mut self) -> u32 {
+        spy::received().wrapping_sub(self.taken).into()
+    }
+
+    fn nudge(&mut self) {
+        spy::nudge(self.card);
+    }
+
+    fn report(&mut self) -> Report {
+        Report { kicks: spy::kicks(self.transmit), frames: self.net.frames(self.transmit), bad: self.bad }
+    }
+}
+
+/// Runs the case where it is one of these paths.
+pub fn run(case: &Case<'_>, card: *mut u32) -> Option<()> {
+    match (case.path, case.queue) {
+        ("crate-raw" | "crate-raw-send", 16) => with(case, card, Crate::<16>::new(Spy::new(card)?).ok()?),
+        ("crate-raw" | "crate-raw-send", 256) => with(case, card, Crate::<256>::new(Spy::new(card)?).ok()?),
+        ("dropin-raw" | "dropin-raw-send", 16) => with(case, card, DropIn::<16>::new(Spy::new(card)?).ok()?),
+        ("dropin-raw" | "dropin-raw-send", 256) => with(case, card, DropIn::<256>::new(Spy::new(card)?).ok()?),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn with(case: &Case<'_>, card: *mut u32, net: impl RawNet) {
+    spy::set_blocking(case.path == "crate-raw-send");
+    let empty = Empty { token: 0, mask: case.queue as u16 - 1 };
+    run::compare(case, &mut RawPath::new(net, case, card), &mut RawPath::new(empty, case, card));
+}
