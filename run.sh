@@ -14,7 +14,7 @@ usage() {
                           the kernel's serial monitor (`help` there lists its commands, `poweroff` ends it),
                           without one it is --check
 ./run.sh test [STAGE...]  run the tests, quick ones first: lint unit cross rust qemu
-./run.sh bench --counts [PATTERN...]  instructions a packet through the C interface, in seconds (CC=gcc: with gcc)
+./run.sh bench --counts [PATTERN...]  instructions a packet on each path, in seconds (CC=gcc: with gcc)
 ./run.sh clean            remove what was built
 ./run.sh help             this text
 

@@ -99,6 +99,8 @@ fn ways(path: &str) -> Option<Ways> {
 
 struct CPath {
     user: Box<User>,
+    /// What the user's frames lie in.
+    _memory: Pages,
     ways: Ways,
     transmit: bool,
 }
@@ -110,7 +112,8 @@ impl CPath {
         } else {
             (&raw const bench_driver, &raw const bench_floor)
         };
-        let memory = pages(BURST * STRIDE + 4096, 4096).wrapping_add(case.offset as usize + 64);
+        let pages = Pages::new((BURST + 1) * STRIDE, STRIDE);
+        let memory = pages.0.wrapping_add(case.offset as usize + 64);
         let frame = FloorFrame { data: memory, length: 0, slot: 0 };
         let packet = virtio_net_packet { data: memory, ..Default::default() };
         let mut user = Box::new(User {
@@ -128,7 +131,7 @@ impl CPath {
             user.packets[index].data = memory.wrapping_add(index * STRIDE);
             user.frames[index].data = memory.wrapping_add(index * STRIDE);
         }
-        Self { user, ways, transmit: case.transmit }
+        Self { user, _memory: pages, ways, transmit: case.transmit }
     }
 }
 
@@ -201,6 +204,26 @@ impl Path for CPath {
     }
 }
 
+/// Zeroed memory, given back at the end.
+struct Pages(*mut u8, Layout);
+
+impl Pages {
+    fn new(bytes: usize, alignment: usize) -> Self {
+        let layout = Layout::from_size_align(bytes, alignment).unwrap_or(Layout::new::<u64>());
+        // SAFETY: the size is not 0.
+        Self(unsafe { alloc_zeroed(layout) }, layout)
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: it was allocated so.
+            unsafe { dealloc(self.0, self.1) };
+        }
+    }
+}
+
 /// Zeroed memory.
 fn pages(bytes: usize, alignment: usize) -> *mut u8 {
     match Layout::from_size_align(bytes, alignment) {
@@ -254,15 +277,17 @@ pub fn run(case: &Case<'_>, card: *mut u32) -> Option<()> {
     let ways = ways(case.path)?;
     if ways.floor {
         let buffers = 16384 + case.queue as usize * STRIDE;
-        let (floor, memory) = (pages(4096, 4096).cast::<Floor>(), pages(2 * buffers, 8192));
+        let (storage, memory) = (Pages::new(4096, 4096), Pages::new(2 * buffers, 8192));
+        let floor = storage.0.cast::<Floor>();
         // SAFETY: the memory is of the sizes that `c/floor.c` names, and the registers are the card's.
-        unsafe { bench_floor_init(floor, card, case.queue, memory) };
+        unsafe { bench_floor_init(floor, card, case.queue, memory.0) };
         with(case, ways, ptr::null_mut(), floor);
         // SAFETY: it was set up.
         unsafe { bench_floor_close(floor) };
     } else {
         let bytes = VIRTIO_NET_STORAGE_FIXED + VIRTIO_NET_STORAGE_PER_SLOT * 2 * case.queue;
-        let net = pages(bytes as usize, 64).cast::<virtio_net>();
+        let storage = Pages::new(bytes as usize, 64);
+        let net = storage.0.cast::<virtio_net>();
         let options = virtio_net_options {
             size: size_of::<virtio_net_options>() as u32,
             tx_slots: case.queue,

@@ -1,4 +1,4 @@
-//! The safe Rust interface, `NetDevice`, over the driver's own MMIO transport.
+//! The safe Rust interface, `NetDevice`, over the driver's own MMIO transport. A burst of one uses the calls for one frame.
 
 use crate::case::Case;
 use crate::frames;
@@ -7,66 +7,125 @@ use crate::run::{self, Path, Report};
 use crate::spy::IdentityHal;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hint::black_box;
 use core::ptr::NonNull;
-use virtio_net_c::{Mmio, NetDevice, Options};
+use virtio_net_c::{Mmio, NetDevice, Options, Packets};
 
-/// What is used of it, so that the same user can run on an empty driver.
+/// The most frames in a burst.
+const BURST: usize = 32;
+const STRIDE: usize = 2048;
+
+/// What is used of the interface, each with the user's work on the frames in it, so that the same user can run on an empty driver.
 trait SafeNet {
-    fn send(&mut self, frame: &[u8]) -> bool;
-    /// Reserves, writes outside of the count, and sends.
-    fn send_in_place(&mut self, number: u32, length: usize) -> bool;
+    fn send(&mut self, frame: &[u8]) -> usize;
+    fn send_burst(&mut self, frames: &[&[u8]]) -> usize;
+    /// Reserves, writes, and sends.
+    fn send_in_place(&mut self, number: u32, user: &User) -> usize;
+    fn send_burst_in_place(&mut self, first: u32, count: u32, user: &User) -> usize;
     fn reap(&mut self);
     fn receive(&mut self, buffer: &mut [u8]) -> usize;
-    /// Lends a frame, judges it outside of the count, and gives it back.
-    fn receive_in_place(&mut self, number: u32, length: usize) -> u32;
+    fn receive_burst(&mut self, buffers: &mut [&mut [u8]], lengths: &mut [usize]) -> usize;
+    /// Looks at a frame in place and gives it back. Returns how many were as they should be.
+    fn receive_in_place(&mut self, number: u32, user: &User) -> usize;
+    fn receive_burst_in_place(&mut self, first: u32, user: &User) -> usize;
     fn in_flight(&self) -> usize;
     fn ready(&self) -> usize;
     fn report(&self, transmit: bool) -> Report;
 }
 
-type Driver<const N: usize> = NetDevice<IdentityHal, Mmio, N, N>;
+/// What a user knows of its frames.
+struct User {
+    length: u32,
+}
+
+impl User {
+    fn length(&self, number: u32) -> usize {
+        frames::length(self.length, number)
+    }
+
+    fn likes(&self, frame: &[u8], number: u32) -> usize {
+        1 - frames::judge(frame, number, self.length(number)) as usize
+    }
+}
+
+struct Driver<const N: usize> {
+    net: NetDevice<IdentityHal, Mmio, N, N>,
+    room: Packets<BURST>,
+}
 
 impl<const N: usize> SafeNet for Driver<N> {
     #[inline]
-    fn send(&mut self, frame: &[u8]) -> bool {
-        meter::call(|| self.send(frame)).is_ok()
+    fn send(&mut self, frame: &[u8]) -> usize {
+        meter::call(|| self.net.send(frame)).is_ok().into()
     }
 
     #[inline]
-    fn send_in_place(&mut self, number: u32, length: usize) -> bool {
-        let Ok(mut frame) = meter::call(|| self.reserve()) else { return false };
+    fn send_burst(&mut self, frames: &[&[u8]]) -> usize {
+        meter::call(|| self.net.send_burst(frames)).unwrap_or(0)
+    }
+
+    #[inline]
+    fn send_in_place(&mut self, number: u32, user: &User) -> usize {
+        let Ok(mut frame) = meter::call(|| self.net.reserve()) else { return 0 };
         frames::write(&mut frame, number);
-        meter::call(|| frame.send(length)).is_ok()
+        let length = user.length(number);
+        meter::call(|| frame.send(length)).is_ok().into()
+    }
+
+    #[inline]
+    fn send_burst_in_place(&mut self, first: u32, count: u32, user: &User) -> usize {
+        let reserved = meter::call(|| self.net.reserve_burst(&mut self.room, count as usize));
+        let Ok(mut burst) = reserved else { return 0 };
+        let mut number = first;
+        while let Some(mut slot) = burst.next() {
+            frames::write(&mut slot, number);
+            slot.finish(user.length(number));
+            number += 1;
+        }
+        meter::call(|| burst.send()).unwrap_or(0)
     }
 
     #[inline]
     fn reap(&mut self) {
-        let _ = meter::call(|| self.poll_tx());
+        let _ = meter::call(|| self.net.poll_tx());
     }
 
     #[inline]
     fn receive(&mut self, buffer: &mut [u8]) -> usize {
-        meter::call(|| self.receive(buffer)).ok().flatten().unwrap_or(0)
+        meter::call(|| self.net.receive(buffer)).ok().flatten().unwrap_or(0)
     }
 
     #[inline]
-    fn receive_in_place(&mut self, number: u32, length: usize) -> u32 {
-        let Some(frame) = meter::call(|| self.peek()).ok().flatten() else { return 1 };
-        let bad = frames::judge(&frame, number, length);
+    fn receive_burst(&mut self, buffers: &mut [&mut [u8]], lengths: &mut [usize]) -> usize {
+        meter::call(|| self.net.receive_burst(buffers, lengths)).unwrap_or(0)
+    }
+
+    #[inline]
+    fn receive_in_place(&mut self, number: u32, user: &User) -> usize {
+        let Some(frame) = meter::call(|| self.net.peek()).ok().flatten() else { return 0 };
+        let good = user.likes(&frame, number);
         meter::call(|| drop(frame));
-        bad
+        good
+    }
+
+    #[inline]
+    fn receive_burst_in_place(&mut self, first: u32, user: &User) -> usize {
+        let Ok(burst) = meter::call(|| self.net.peek_burst(&mut self.room)) else { return 0 };
+        let good = burst.iter().zip(first..).map(|(frame, number)| user.likes(frame, number)).sum();
+        meter::call(|| drop(burst));
+        good
     }
 
     fn in_flight(&self) -> usize {
-        self.tx_in_flight()
+        self.net.tx_in_flight()
     }
 
     fn ready(&self) -> usize {
-        self.rx_ready()
+        self.net.rx_ready()
     }
 
     fn report(&self, transmit: bool) -> Report {
-        let statistics = self.stats();
+        let statistics = self.net.stats();
         if transmit {
             Report { kicks: statistics.tx_kicks, frames: statistics.tx_completed, bad: 0 }
         } else {
@@ -80,16 +139,33 @@ struct Empty([u8; frames::LONGEST]);
 
 impl SafeNet for Empty {
     #[inline]
-    fn send(&mut self, frame: &[u8]) -> bool {
-        meter::call(|| core::hint::black_box(frame));
-        core::hint::black_box(true)
+    fn send(&mut self, frame: &[u8]) -> usize {
+        meter::call(|| black_box(frame));
+        black_box(1)
     }
 
     #[inline]
-    fn send_in_place(&mut self, number: u32, _: usize) -> bool {
+    fn send_burst(&mut self, frames: &[&[u8]]) -> usize {
+        meter::call(|| black_box(frames));
+        black_box(frames.len())
+    }
+
+    #[inline]
+    fn send_in_place(&mut self, number: u32, user: &User) -> usize {
         meter::call(|| ());
-        frames::write(core::hint::black_box(&mut self.0), number);
-        meter::call(|| core::hint::black_box(true))
+        frames::write(black_box(&mut self.0), number);
+        black_box(user.length(number));
+        meter::call(|| black_box(1))
+    }
+
+    #[inline]
+    fn send_burst_in_place(&mut self, first: u32, count: u32, user: &User) -> usize {
+        meter::call(|| ());
+        for number in first..first + count {
+            frames::write(black_box(&mut self.0), number);
+            black_box(user.length(number));
+        }
+        meter::call(|| black_box(count as usize))
     }
 
     #[inline]
@@ -99,14 +175,28 @@ impl SafeNet for Empty {
 
     #[inline]
     fn receive(&mut self, _: &mut [u8]) -> usize {
-        meter::call(|| core::hint::black_box(60))
+        meter::call(|| black_box(60))
     }
 
     #[inline]
-    fn receive_in_place(&mut self, number: u32, length: usize) -> u32 {
+    fn receive_burst(&mut self, buffers: &mut [&mut [u8]], lengths: &mut [usize]) -> usize {
+        meter::call(|| black_box((&buffers, &lengths)));
+        black_box(lengths.len())
+    }
+
+    #[inline]
+    fn receive_in_place(&mut self, number: u32, user: &User) -> usize {
         meter::call(|| ());
-        let bad = frames::judge(core::hint::black_box(&self.0), number, length);
-        meter::call(|| bad)
+        let good = user.likes(black_box(&self.0), number);
+        meter::call(|| black_box(good))
+    }
+
+    #[inline]
+    fn receive_burst_in_place(&mut self, first: u32, user: &User) -> usize {
+        meter::call(|| ());
+        let good =
+            (first..first + black_box(BURST as u32)).map(|number| user.likes(black_box(&self.0), number)).sum();
+        meter::call(|| black_box(good))
     }
 
     fn in_flight(&self) -> usize {
@@ -126,7 +216,7 @@ struct SafePath<N> {
     net: Box<N>,
     memory: Vec<u8>,
     offset: usize,
-    length: u32,
+    user: User,
     transmit: bool,
     in_place: bool,
     bad: u32,
@@ -134,27 +224,61 @@ struct SafePath<N> {
 
 impl<N: SafeNet> SafePath<N> {
     fn new(net: N, case: &Case<'_>) -> Self {
-        let mut memory = alloc::vec![0; frames::LONGEST + 64];
+        let mut memory = alloc::vec![0; BURST * STRIDE + 64];
         let offset = memory.as_mut_ptr().align_offset(16) + case.offset as usize;
-        let in_place = case.path == "rust-place";
-        let (length, transmit) = (case.length, case.transmit);
-        Self { net: Box::new(net), memory, offset, length, transmit, in_place, bad: 0 }
+        let (in_place, transmit) = (case.path == "rust-place", case.transmit);
+        Self { net: Box::new(net), memory, offset, user: User { length: case.length }, transmit, in_place, bad: 0 }
+    }
+
+    #[inline]
+    fn post_copies(&mut self, first: u32, count: u32) -> usize {
+        let length = self.user.length;
+        let Self { net, memory, offset, .. } = self;
+        let mut views: [&[u8]; BURST] = [&[]; BURST];
+        let memory = memory.get_mut(*offset..).unwrap_or_default().chunks_exact_mut(STRIDE);
+        for ((number, view), frame) in (first..first + count).zip(&mut views).zip(memory) {
+            frames::write(frame, number);
+            *view = frame.get(..frames::length(length, number)).unwrap_or_default();
+        }
+        match views.get(..count as usize) {
+            Some([frame]) => net.send(frame),
+            Some(frames) => net.send_burst(frames),
+            None => 0,
+        }
+    }
+
+    #[inline]
+    fn take_copies(&mut self, first: u32, count: u32) -> usize {
+        let mut lengths = [60; BURST];
+        let Self { net, memory, offset, .. } = self;
+        let mut buffers = memory.get_mut(*offset..).unwrap_or_default().chunks_exact_mut(STRIDE);
+        if count == 1 {
+            if let Some(buffer) = buffers.next() {
+                lengths[0] = net.receive(buffer);
+            }
+        } else {
+            let mut buffers: [&mut [u8]; BURST] = core::array::from_fn(|_| buffers.next().unwrap_or_default());
+            net.receive_burst(&mut buffers, &mut lengths);
+        }
+        let mut good = 0;
+        for number in first..first + count {
+            let index = (number - first) as usize;
+            let start = self.offset + index * STRIDE;
+            let frame = self.memory.get(start..start + lengths[index]).unwrap_or_default();
+            good += self.user.likes(frame, number);
+        }
+        good
     }
 }
 
 impl<N: SafeNet> Path for SafePath<N> {
     fn post(&mut self, first: u32, count: u32) {
-        for number in first..first + count {
-            let length = frames::length(self.length, number);
-            let sent = if self.in_place {
-                self.net.send_in_place(number, length)
-            } else {
-                let Some(frame) = self.memory.get_mut(self.offset..self.offset + length) else { return };
-                frames::write(frame, number);
-                self.net.send(frame)
-            };
-            self.bad += u32::from(!sent);
-        }
+        let sent = match (self.in_place, count) {
+            (true, 1) => self.net.send_in_place(first, &self.user),
+            (true, _) => self.net.send_burst_in_place(first, count, &self.user),
+            (false, _) => self.post_copies(first, count),
+        };
+        self.bad += count - sent as u32;
     }
 
     fn reap(&mut self, _: u32, _: u32) {
@@ -166,16 +290,12 @@ impl<N: SafeNet> Path for SafePath<N> {
     }
 
     fn take(&mut self, first: u32, count: u32) {
-        for number in first..first + count {
-            let length = frames::length(self.length, number);
-            self.bad += if self.in_place {
-                self.net.receive_in_place(number, length)
-            } else {
-                let Some(buffer) = self.memory.get_mut(self.offset..) else { return };
-                let received = self.net.receive(buffer);
-                frames::judge(buffer.get(..received).unwrap_or_default(), number, length)
-            };
-        }
+        let good = match (self.in_place, count) {
+            (true, 1) => self.net.receive_in_place(first, &self.user),
+            (true, _) => self.net.receive_burst_in_place(first, &self.user),
+            (false, _) => self.take_copies(first, count),
+        };
+        self.bad += count - good as u32;
     }
 
     fn ready(&mut self) -> u32 {
@@ -193,19 +313,24 @@ impl<N: SafeNet> Path for SafePath<N> {
 
 /// Runs the case where it is one of these paths.
 pub fn run(case: &Case<'_>, card: *mut u32) -> Option<()> {
-    if !matches!(case.path, "rust-copy" | "rust-place") {
+    if !matches!(case.path, "rust-copy" | "rust-place") || !matches!(case.burst as usize, 1 | BURST) {
         return None;
     }
     let registers = NonNull::new(card.cast::<u8>())?;
-    // SAFETY: the registers are the card's, and stay mapped.
-    unsafe {
-        match case.queue {
-            16 => with(case, Driver::<16>::new_mmio(registers, Options::new()).ok()?),
-            256 => with(case, Driver::<256>::new_mmio(registers, Options::new()).ok()?),
-            _ => return None,
-        }
+    match case.queue {
+        16 => with(case, Driver::<16>::new(registers)?),
+        256 => with(case, Driver::<256>::new(registers)?),
+        _ => return None,
     }
     Some(())
+}
+
+impl<const N: usize> Driver<N> {
+    fn new(registers: NonNull<u8>) -> Option<Self> {
+        // SAFETY: the registers are the card's, and stay mapped.
+        let net = unsafe { NetDevice::new_mmio(registers, Options::new()) }.ok()?;
+        Some(Self { net, room: Packets::new() })
+    }
 }
 
 fn with(case: &Case<'_>, net: impl SafeNet) {
