@@ -392,7 +392,7 @@ verdict() {
 # --- Tests ---
 
 stage_lint() {
-    local failed=0 sources
+    local failed=0 sources features
     mapfile -t sources < <(find include c-driver tests -name '*.[ch]' ! -name virtio_net_platform.h)
     clang-format-19 --style=file:.clang-format --dry-run -Werror "${sources[@]}" || failed=1
     shellcheck run.sh .ci/run || failed=1
@@ -403,6 +403,10 @@ stage_lint() {
     fi
     for_host clippy --locked -p virtio-net-c -p xtask -p levitate-utils --all-targets -- -D warnings || failed=1
     for_host clippy --locked -p virtio-net-c --all-features --all-targets -- -D warnings || failed=1
+    for features in "" virtio-drivers-0_12 virtio-drivers-0_13 alloc,virtio-drivers-0_13; do
+        for_host clippy --locked -p virtio-net-c --no-default-features --features "$features" --all-targets \
+            -- -D warnings || failed=1
+    done
     for_target clippy --release -p kernel -p levitate-hal -p bench-kernel -- -D warnings || failed=1
     for_target clippy --release -p kernel -p rust-net --features rust-net -- -D warnings || failed=1
     return "$failed"
@@ -446,6 +450,7 @@ stage_rust() {
     local failed=0
     for_host test --locked -p virtio-net-c || failed=1
     for_host test --locked -p virtio-net-c --all-features || failed=1
+    for_host test --locked -p virtio-net-c --no-default-features --features alloc,virtio-drivers-0_13 || failed=1
     for_host test --locked -p levitate-utils || failed=1
     for_host run --locked -p xtask -- check || failed=1
     return "$failed"

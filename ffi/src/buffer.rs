@@ -1,6 +1,7 @@
 //! The buffers of the drop-in: received frames that lie in the driver's pool and may outlive it, and frames to be sent.
 
-use crate::virtio_drivers::PhysAddr;
+use super::header::VirtioNetHdr;
+use super::virtio_drivers::PhysAddr;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -8,19 +9,6 @@ use core::alloc::Layout;
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU32, Ordering};
-
-/// The header that the device writes in front of a received frame (virtio 1.2, 5.1.6).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VirtioNetHdr {
-    flags: u8,
-    gso_type: u8,
-    hdr_len: u16,
-    gso_size: u16,
-    csum_start: u16,
-    csum_offset: u16,
-    num_buffers: u16,
-}
 
 type Dealloc = unsafe fn(PhysAddr, NonNull<u8>, usize) -> i32;
 
@@ -184,21 +172,7 @@ impl RxBuffer {
     /// The header. A legacy device's has no `num_buffers`, which is then 0.
     #[must_use]
     pub fn header(&self) -> VirtioNetHdr {
-        let bytes = self.as_bytes();
-        let word = |at: usize| match bytes.get(at..at + 2) {
-            Some(&[low, high]) if at + 2 <= usize::from(self.header_length) => u16::from_le_bytes([low, high]),
-            _ => 0,
-        };
-        let [flags, gso_type] = word(0).to_le_bytes();
-        VirtioNetHdr {
-            flags,
-            gso_type,
-            hdr_len: word(2),
-            gso_size: word(4),
-            csum_start: word(6),
-            csum_offset: word(8),
-            num_buffers: word(10),
-        }
+        VirtioNetHdr::read(self.as_bytes(), self.header_length)
     }
 
     /// The frame.

@@ -9,12 +9,12 @@
 //!   given to another driver, or outlive this one.
 //! - A device whose queues are smaller than `QUEUE_SIZE` is used with fewer slots.
 
-use crate::buffer::{Pool, RxBuffer, TxBuffer};
-use crate::driver::{Info, Link, NetDevice, Options, Statistics};
+use super::buffer::{Pool, RxBuffer, TxBuffer};
+use super::driver::{Info, Link, NetDevice, Options, Statistics};
+use super::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, translate};
+use super::virtio_drivers::transport::{InterruptStatus, Transport};
+use super::virtio_drivers::{BufferDirection, Error, Hal, Result};
 use crate::sys::*;
-use crate::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, translate};
-use crate::virtio_drivers::transport::{InterruptStatus, Transport};
-use crate::virtio_drivers::{BufferDirection, Error, Hal, Result};
 use crate::{Error as DriverError, ErrorDetail};
 use alloc::boxed::Box;
 use core::mem::ManuallyDrop;
@@ -450,59 +450,5 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUE
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> core::fmt::Debug for VirtIONet<H, T, QUEUE_SIZE> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("VirtIONet").field("net", &*self.net).finish_non_exhaustive()
-    }
-}
-
-// What the frames of a small kernel stack must hold: the original's sizes for these queues, with a transport of its size.
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_larger_than_the_original() {
-        use crate::virtio_drivers::device::net::VirtIONet as Original;
-        use crate::virtio_drivers::transport::mmio::MmioTransport;
-        macro_rules! compare {
-            ($($size:literal),+) => {$(
-                let ours = size_of::<VirtIONet<NoHal, MmioTransport<'static>, $size>>();
-                let theirs = size_of::<Original<NoHal, MmioTransport<'static>, $size>>();
-                assert!(ours <= theirs, "queue of {}: {} bytes, the original {}", $size, ours, theirs);
-            )+};
-        }
-        compare!(16, 32, 64, 128, 256, 512, 1024);
-    }
-
-    struct NoHal;
-
-    // SAFETY: nothing of it is ever called.
-    unsafe impl Hal for NoHal {
-        fn dma_alloc(_: usize, _: BufferDirection) -> (u64, NonNull<u8>) {
-            (0, NonNull::dangling())
-        }
-
-        unsafe fn dma_dealloc(_: u64, _: NonNull<u8>, _: usize) -> i32 {
-            -1
-        }
-
-        unsafe fn mmio_phys_to_virt(_: u64, _: usize) -> NonNull<u8> {
-            NonNull::dangling()
-        }
-
-        unsafe fn share(_: NonNull<[u8]>, _: BufferDirection) -> u64 {
-            0
-        }
-
-        unsafe fn unshare(_: u64, _: NonNull<[u8]>, _: BufferDirection) {}
-    }
-
-    #[test]
-    fn send_and_sync_like_the_transport() {
-        fn is_send<X: Send>() {}
-        fn is_sync<X: Sync>() {}
-        use crate::virtio_drivers::transport::mmio::MmioTransport;
-        is_send::<VirtIONet<NoHal, MmioTransport<'static>, 16>>();
-        is_sync::<VirtIONet<NoHal, MmioTransport<'static>, 16>>();
-        is_send::<RxBuffer>();
-        is_sync::<TxBuffer>();
     }
 }

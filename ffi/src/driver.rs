@@ -1,18 +1,18 @@
 //! The driver as a safe Rust type, without a heap and without a wait.
 
+use super::frames::{Packets, RxBurst, RxFrame, TxBurst, TxFrame};
+use super::lock::Lock;
+use super::split::{Interrupts, Receiver, Transmitter};
+use super::thunks::{Host, Pool, Tables};
+use super::virtio_drivers::Hal;
+use super::virtio_drivers::transport::Transport;
 use crate::error::{Error, ErrorDetail};
-use crate::frames::{Packets, RxBurst, RxFrame, TxBurst, TxFrame};
-use crate::lock::Lock;
-use crate::split::{Interrupts, Receiver, Transmitter};
 use crate::sys::*;
-use crate::thunks::{Host, Pool, Tables};
-use crate::virtio_drivers::Hal;
-use crate::virtio_drivers::transport::Transport;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, MaybeUninit, size_of};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::sync::atomic::Ordering;
 
 const FIXED_WORDS: usize = VIRTIO_NET_STORAGE_FIXED as usize / 8;
 const SLOT_WORDS: usize = VIRTIO_NET_STORAGE_PER_SLOT as usize / 8;
@@ -129,11 +129,10 @@ impl Options {
 
     /// A local address as the fallback, where none was given. `Hal` has no random numbers.
     pub(crate) fn with_some_mac(self) -> Self {
-        static CARDS: AtomicU16 = AtomicU16::new(1);
         if self.0.fallback_mac != [0; 6] {
             return self;
         }
-        let [high, low] = CARDS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let [high, low] = crate::CARDS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         self.fallback_mac([2, 0, 0, 0, high, low])
     }
 

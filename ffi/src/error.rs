@@ -25,7 +25,7 @@ impl Error {
     pub const BUFFER_TOO_SMALL: Self = Self(sys::VIRTIO_NET_ERROR_BUFFER_TOO_SMALL);
 
     /// A count, or the error that a negative number stands for.
-    #[cfg(feature = "virtio-drivers-0_12")]
+    #[cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
     pub(crate) fn check(code: i32) -> Result<u32, Self> {
         u32::try_from(code).map_err(|_| Self(code))
     }
@@ -86,7 +86,7 @@ pub struct ErrorDetail {
 }
 
 impl ErrorDetail {
-    #[cfg(feature = "virtio-drivers-0_12")]
+    #[cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
     pub(crate) fn from_c(detail: &sys::virtio_net_error_detail) -> Option<Self> {
         (detail.code < 0).then_some(Self {
             error: Error(detail.code),

@@ -7,11 +7,20 @@
 //! # Features
 //!
 //! - `alloc` (default): [`VirtIONet`], [`TxBuffer`] and [`RxBuffer`].
-//! - `virtio-drivers-0_12` (default): `Hal` and `Transport` of that version of virtio-drivers.
+//! - `virtio-drivers-0_12` (default): `Hal` and `Transport` of virtio-drivers 0.12, in the module `v0_12`.
+//! - `virtio-drivers-0_13`: those of 0.13, in the module `v0_13`.
 //! - `smoltcp-0_14`: `smoltcp::phy::Device` for [`NetDevice`] and [`VirtIONet`].
 //! - `log`: log lines of the driver, under the target `virtio_net_c`.
+//!
+//! What a module of a version offers is here at the root too: that of 0.12 where its feature is on, else that of 0.13. Cargo adds up the features
+//! that all crates of a build ask for. So a library that must work beside others names its module (`virtio_net_c::v0_13::VirtIONet`); a
+//! kernel need not.
 #![no_std]
 #![warn(missing_docs)]
+#![allow(
+    clippy::duplicate_mod,
+    reason = "the source over virtio-drivers is compiled once for each of its versions"
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -29,11 +38,15 @@ pub mod sys {
 }
 
 /// What the lock is made of; its test puts a model checker's in their place.
-#[cfg(feature = "virtio-drivers-0_12")]
+#[cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
 mod atomics {
     pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic::{AtomicPtr, Ordering};
 }
+
+/// Cards that were given an address. One counter for the image, whichever versions of virtio-drivers there are.
+#[cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
+static CARDS: core::sync::atomic::AtomicU16 = core::sync::atomic::AtomicU16::new(1);
 
 mod error;
 mod layout;
@@ -41,42 +54,11 @@ mod layout;
 pub use error::{Error, ErrorDetail, abi_version};
 
 #[cfg(feature = "virtio-drivers-0_12")]
-use virtio_drivers_0_12 as virtio_drivers;
+pub mod v0_12;
+#[cfg(feature = "virtio-drivers-0_13")]
+pub mod v0_13;
 
 #[cfg(feature = "virtio-drivers-0_12")]
-mod driver;
-#[cfg(feature = "virtio-drivers-0_12")]
-mod frames;
-#[cfg(feature = "virtio-drivers-0_12")]
-mod lock;
-#[cfg(feature = "virtio-drivers-0_12")]
-mod raw;
-#[cfg(feature = "virtio-drivers-0_12")]
-mod split;
-#[cfg(feature = "virtio-drivers-0_12")]
-mod thunks;
-#[cfg(feature = "virtio-drivers-0_12")]
-mod translate;
-
-#[cfg(feature = "virtio-drivers-0_12")]
-pub use raw::VirtIONetRaw;
-
-#[cfg(feature = "virtio-drivers-0_12")]
-pub use driver::{Info, Link, Mmio, NetDevice, Options, Statistics};
-#[cfg(feature = "virtio-drivers-0_12")]
-pub use frames::{Packets, RxBurst, RxFrame, RxFrames, RxFramesMut, TxBurst, TxFrame, TxSlot};
-#[cfg(feature = "virtio-drivers-0_12")]
-pub use split::{Duplex, Interrupts, Receiver, Transmitter};
-
-#[cfg(all(feature = "virtio-drivers-0_12", feature = "alloc"))]
-mod buffer;
-#[cfg(all(feature = "virtio-drivers-0_12", feature = "alloc"))]
-mod compat;
-
-#[cfg(all(feature = "virtio-drivers-0_12", feature = "alloc"))]
-pub use buffer::{RxBuffer, TxBuffer, VirtioNetHdr};
-#[cfg(all(feature = "virtio-drivers-0_12", feature = "alloc"))]
-pub use compat::VirtIONet;
-
-#[cfg(all(feature = "virtio-drivers-0_12", feature = "smoltcp-0_14"))]
-mod phy;
+pub use v0_12::*;
+#[cfg(all(feature = "virtio-drivers-0_13", not(feature = "virtio-drivers-0_12")))]
+pub use v0_13::*;

@@ -4,10 +4,10 @@
 //! is one token of each direction. The drop-in's tokens hold it by address; both borrow it for as long as they live, and run on the
 //! caller's thread.
 
-use crate::driver::{Info, NetDevice};
-use crate::frames::{RxFrame, TxFrame};
-use crate::split::{Duplex, Receiver, Transmitter};
-use crate::virtio_drivers::Hal;
+use super::driver::{Info, NetDevice};
+use super::frames::{RxFrame, TxFrame};
+use super::split::{Duplex, Receiver, Transmitter};
+use super::virtio_drivers::Hal;
 use smoltcp_0_14::phy::{self, DeviceCapabilities, Medium};
 use smoltcp_0_14::time::Instant;
 
@@ -108,11 +108,11 @@ impl phy::TxToken for TxFrame<'_> {
 
 #[cfg(feature = "alloc")]
 mod drop_in {
+    use super::super::buffer::RxBuffer;
+    use super::super::compat::VirtIONet;
+    use super::super::virtio_drivers::Hal;
+    use super::super::virtio_drivers::transport::Transport;
     use super::capabilities;
-    use crate::buffer::RxBuffer;
-    use crate::compat::VirtIONet;
-    use crate::virtio_drivers::Hal;
-    use crate::virtio_drivers::transport::Transport;
     use core::marker::PhantomData;
     use core::ptr::NonNull;
     use smoltcp_0_14::phy::{self, DeviceCapabilities};

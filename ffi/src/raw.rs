@@ -7,12 +7,12 @@
 //!   above 1,518 bytes. These buffers take `QUEUE_SIZE` times 1,536 bytes of DMA memory.
 //! - `receive_wait` refuses to begin while other receive buffers are posted: they would be filled first.
 
+use super::driver::{Info, NetDevice, Options, Statistics};
+use super::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, translate};
+use super::virtio_drivers::transport::{InterruptStatus, Transport};
+use super::virtio_drivers::{BufferDirection, Error, Hal, Result};
 use crate::Error as DriverError;
-use crate::driver::{Info, NetDevice, Options, Statistics};
 use crate::sys::*;
-use crate::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, translate};
-use crate::virtio_drivers::transport::{InterruptStatus, Transport};
-use crate::virtio_drivers::{BufferDirection, Error, Hal, Result};
 use core::ptr::NonNull;
 
 /// A virtio network card over the caller's buffers, with the interface of `virtio_drivers::device::net::VirtIONetRaw`.

@@ -3,11 +3,11 @@
 //! The transmit and the receive group of `include/virtio_net.h` share nothing that changes, so two handles need no lock between them. What
 //! they do share is the host's transport, which is locked for each call (see `lock.rs`).
 
-use crate::driver::{Info, Link, NetDevice, Statistics, info_of, link_of, stats_of};
+use super::driver::{Info, Link, NetDevice, Statistics, info_of, link_of, stats_of};
+use super::frames::{Packets, RxBurst, RxFrame, TxBurst, TxFrame, length_of};
+use super::virtio_drivers::Hal;
 use crate::error::Error;
-use crate::frames::{Packets, RxBurst, RxFrame, TxBurst, TxFrame, length_of};
 use crate::sys::*;
-use crate::virtio_drivers::Hal;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;

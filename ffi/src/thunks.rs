@@ -7,17 +7,17 @@
 //! The handles of a split driver may be in calls on several processors at once. So every function here that reaches the transport takes the
 //! host's lock, but `interrupt_ack`, whose caller has it: an interrupt handler must be able to see that somebody else has.
 
-use crate::lock::Lock;
+use super::lock::Lock;
+use super::virtio_drivers::transport::{DeviceStatus, Transport};
+use super::virtio_drivers::{BufferDirection, Hal, PAGE_SIZE};
 use crate::sys::*;
-use crate::virtio_drivers::transport::{DeviceStatus, Transport};
-use crate::virtio_drivers::{BufferDirection, Hal, PAGE_SIZE};
 use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, size_of};
 use core::ptr::NonNull;
 
 #[cfg(feature = "alloc")]
-pub(crate) use crate::buffer::Pool;
+pub(crate) use super::buffer::Pool;
 
 /// Without a heap no receive buffer outlives its driver.
 #[cfg(not(feature = "alloc"))]
@@ -27,7 +27,7 @@ pub(crate) enum Pool {}
 impl Pool {
     /// # Safety
     /// There is no value to call it on.
-    unsafe fn keep(&self, _: crate::virtio_drivers::PhysAddr, _: NonNull<u8>, _: usize) {
+    unsafe fn keep(&self, _: super::virtio_drivers::PhysAddr, _: NonNull<u8>, _: usize) {
         match *self {}
     }
 }

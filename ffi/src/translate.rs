@@ -1,8 +1,8 @@
 //! What the two drop-ins share: the original's errors for the driver's, and the original's limits.
 
+use super::virtio_drivers::Error;
 use crate::Error as DriverError;
 use crate::sys::*;
-use crate::virtio_drivers::Error;
 
 /// Bytes of a receive buffer at least, header included: the largest frame without a tag, and the header.
 pub(crate) const MIN_BUFFER_LEN: usize = 1526;

@@ -1,7 +1,11 @@
 //! What a packet costs: no heap block and no call of the `Hal` where none is promised.
+#![cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends with the first of them")]
 
+#[cfg(feature = "virtio-drivers-0_12")]
 extern crate virtio_drivers_0_12 as virtio_drivers;
+#[cfg(not(feature = "virtio-drivers-0_12"))]
+extern crate virtio_drivers_0_13 as virtio_drivers;
 
 mod device;
 

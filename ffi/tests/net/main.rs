@@ -1,8 +1,12 @@
 //! The driver against a device that nobody of this project wrote: `NetDevice`, the drop-in `VirtIONet`, and smoltcp over both.
+#![cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends with the first of them")]
 
 extern crate smoltcp_0_14 as smoltcp;
+#[cfg(feature = "virtio-drivers-0_12")]
 extern crate virtio_drivers_0_12 as virtio_drivers;
+#[cfg(not(feature = "virtio-drivers-0_12"))]
+extern crate virtio_drivers_0_13 as virtio_drivers;
 
 #[path = "../device/mod.rs"]
 mod device;

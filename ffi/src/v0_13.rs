@@ -1,0 +1,8 @@
+//! The driver over `Hal` and `Transport` of virtio-drivers 0.13.
+
+pub use virtio_drivers_0_13 as virtio_drivers;
+
+#[path = "on_virtio_drivers.rs"]
+mod on_virtio_drivers;
+
+pub use on_virtio_drivers::*;
