@@ -29,6 +29,9 @@ pub(crate) struct Pool {
     dealloc: Dealloc,
 }
 
+// A panic in a caller leaves nothing half done: what changes through a shared reference is atomic, or has one user left.
+impl core::panic::RefUnwindSafe for Pool {}
+
 impl Pool {
     /// A pool for so many slots, and `dealloc` of the `Hal` that its memory is from.
     pub(crate) fn new(slots: usize, dealloc: Dealloc) -> NonNull<Self> {
@@ -116,6 +119,7 @@ pub struct RxBuffer {
     pool: NonNull<Pool>,
     frame: NonNull<u8>,
     length: u16,
+    capacity: u16,
     slot: u16,
     header_length: u8,
 }
@@ -127,10 +131,16 @@ unsafe impl Sync for RxBuffer {}
 
 impl RxBuffer {
     /// # Safety
-    /// `frame` has `length` bytes, and `header_length` before them, which are this buffer's alone until its slot is given back to the
-    /// driver that `pool` is of.
-    pub(crate) unsafe fn new(pool: NonNull<Pool>, frame: NonNull<u8>, length: u16, slot: u16, header: u8) -> Self {
-        Self { pool, frame, length, slot, header_length: header }
+    /// `frame` has `capacity` bytes, all of them written, `length` at least, and `header` before them, which are this buffer's alone until
+    /// its slot is given back to the driver that `pool` is of.
+    pub(crate) unsafe fn new(
+        pool: NonNull<Pool>,
+        frame: NonNull<u8>,
+        (length, capacity): (u16, u16),
+        slot: u16,
+        header: u8,
+    ) -> Self {
+        Self { pool, frame, length, capacity, slot, header_length: header }
     }
 
     /// The slot, where the buffer is of this pool; else the buffer.
@@ -144,39 +154,35 @@ impl RxBuffer {
     }
 
     /// Bytes of the frame.
-    #[must_use]
-    pub fn packet_len(&self) -> usize {
-        usize::from(self.length)
+    pub const fn packet_len(&self) -> usize {
+        self.length as usize
     }
 
     fn bytes(&self) -> NonNull<[u8]> {
         let header = usize::from(self.header_length);
         // SAFETY: the header lies in front of the frame, in the same allocation.
         let start = unsafe { self.frame.sub(header) };
-        NonNull::slice_from_raw_parts(start, header + self.packet_len())
+        NonNull::slice_from_raw_parts(start, header + usize::from(self.capacity))
     }
 
-    /// The header and the frame.
-    #[must_use]
+    /// The whole buffer: the header, the frame, and behind it what was there before.
     pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: the bytes are this buffer's alone, and the device has written them.
+        // SAFETY: the bytes are this buffer's alone. `dma_alloc` zeroed them, and the device has written some since.
         unsafe { self.bytes().as_ref() }
     }
 
-    /// The header and the frame.
+    /// The whole buffer: the header, the frame, and behind it what was there before.
     pub fn as_bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for `as_bytes`.
         unsafe { self.bytes().as_mut() }
     }
 
     /// The header. A legacy device's has no `num_buffers`, which is then 0.
-    #[must_use]
     pub fn header(&self) -> VirtioNetHdr {
         VirtioNetHdr::read(self.as_bytes(), self.header_length)
     }
 
     /// The frame.
-    #[must_use]
     pub fn packet(&self) -> &[u8] {
         // SAFETY: as for `as_bytes`.
         unsafe { core::slice::from_raw_parts(self.frame.as_ptr(), self.packet_len()) }
@@ -248,7 +254,6 @@ impl TxBuffer {
     /// A copy of a frame.
     // The name and the form are those of the type whose place this one takes.
     #[allow(clippy::should_implement_trait)]
-    #[must_use]
     pub fn from(frame: &[u8]) -> Self {
         // SAFETY: the layout's size is not zero.
         let buffer = unsafe { Self::adopt(alloc(Self::layout(frame.len())), frame.len()) };
@@ -263,14 +268,12 @@ impl TxBuffer {
     }
 
     /// Bytes of the frame.
-    #[must_use]
     pub fn packet_len(&self) -> usize {
         // SAFETY: the block is valid for as long as this value lives.
         unsafe { self.0.as_ref() }.length
     }
 
     /// The frame.
-    #[must_use]
     pub fn packet(&self) -> &[u8] {
         // SAFETY: the block has as many bytes, all of them written.
         unsafe { core::slice::from_raw_parts(self.frame(), self.packet_len()) }
@@ -343,7 +346,7 @@ mod tests {
             let mut frame = [0_u8; 64];
             let data = NonNull::from(&mut frame).cast::<u8>();
             // SAFETY: the frame outlives the buffers, and nobody else uses it.
-            let lend = |slot| unsafe { RxBuffer::new(pool, data.add(12), 20, slot, 12) };
+            let lend = |slot| unsafe { RxBuffer::new(pool, data.add(12), (20, 52), slot, 12) };
             let (first, second, third) = (lend(3), lend(35), lend(36));
             assert_eq!(third.into_slot(pool).ok(), Some(36), "recycled: no part in the pool's end");
             // SAFETY: the driver's part.

@@ -58,6 +58,8 @@ pub struct VirtIONet<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     kept: u16,
     slots: u16,
     rx_slots: u16,
+    /// Bytes of a frame that a receive buffer holds.
+    rx_bytes: u16,
     next: u8,
     seen: u8,
     recycled: u8,
@@ -102,6 +104,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             out: 0,
             slots: 0,
             rx_slots: 0,
+            rx_bytes: frame as u16,
             next: 0,
             seen: 0,
             recycled: 0,
@@ -177,20 +180,17 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     }
 
     /// The card's address.
-    #[must_use]
     pub fn mac_address(&self) -> [u8; 6] {
         self.net.mac_address()
     }
 
     /// Whether [`Self::send`] would post a frame without waiting. Room counts that the device has made and nobody has looked for.
-    #[must_use]
     pub fn can_send(&self) -> bool {
         self.is_usable() && self.net.tx_in_flight() < usize::from(self.slots)
     }
 
     /// Whether to call [`Self::receive`]: a frame waits. It is also true where `receive` has something else to do, and may answer `NotReady`: the
     /// device has no buffer left and some were dropped, or it may have to be notified again.
-    #[must_use]
     pub fn can_recv(&self) -> bool {
         // SAFETY: the pool lives until the driver releases it.
         let returned = || unsafe { self.pool.as_ref() }.any_returned();
@@ -233,8 +233,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             // Not this frame's trouble; the next call says what is wrong.
             let _ = self.flush_back();
         }
-        // SAFETY: the slot is held since `look_ahead`, where C told its frame and its length, behind a header of these bytes.
-        Ok(unsafe { RxBuffer::new(self.pool, frame, length, slot, self.header) })
+        // SAFETY: the slot is held since `look_ahead`, where C told its frame and its length, behind a header of these bytes, in a buffer of
+        // the size that the options asked for.
+        Ok(unsafe { RxBuffer::new(self.pool, frame, (length, self.rx_bytes), slot, self.header) })
     }
 
     /// Takes a buffer back, in any order. One of another driver goes home to that one.
@@ -249,7 +250,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     }
 
     /// A buffer for a frame of `buf_len` bytes, all zero.
-    #[must_use]
     pub fn new_tx_buffer(&self, buf_len: usize) -> TxBuffer {
         TxBuffer::zeroed(buf_len)
     }

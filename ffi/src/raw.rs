@@ -68,13 +68,11 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     }
 
     /// The card's address.
-    #[must_use]
     pub fn mac_address(&self) -> [u8; 6] {
         self.net.mac_address()
     }
 
     /// Whether [`Self::transmit_begin`] has a slot. Those of completed requests are taken until [`Self::transmit_complete`].
-    #[must_use]
     pub fn can_send(&self) -> bool {
         self.net.tx_free() != 0
     }
@@ -179,7 +177,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     }
 
     /// The token of the next buffer that the device has filled, if there is one.
-    #[must_use]
     pub fn poll_receive(&self) -> Option<u16> {
         // SAFETY: the handle is that of a driver.
         let slot = unsafe { virtio_net_rx_next(self.net.shared_handle(), 0) };

@@ -1,0 +1,50 @@
+// Sizes and texts of the two sides, side by side.
+
+#[test]
+fn a_header_shows_itself_as_the_original_does() {
+    let bytes = [1, 4, 3, 2, 5, 4, 7, 6, 9, 8, 2, 1];
+    assert_eq!(ours::shown(bytes), original::shown(bytes));
+}
+
+/// The drop-in is returned by value, on stacks that were made for the original: it is no larger, for every transport and every queue of
+/// 16 entries or more.
+#[cfg(feature = "alloc")]
+#[test]
+fn no_larger_than_the_original() {
+    use virtio_drivers::transport::{SomeTransport, mmio::MmioTransport, pci::PciTransport};
+    macro_rules! compare {
+        ($($size:literal)+) => {$({
+            let ours = [
+                ours::net_size::<MmioTransport<'static>, $size>(),
+                ours::net_size::<PciTransport, $size>(),
+                ours::net_size::<SomeTransport<'static>, $size>(),
+            ];
+            let theirs = [
+                original::net_size::<MmioTransport<'static>, $size>(),
+                original::net_size::<PciTransport, $size>(),
+                original::net_size::<SomeTransport<'static>, $size>(),
+            ];
+            let no_larger = ours.iter().zip(&theirs).all(|(ours, theirs)| ours <= theirs);
+            assert!(no_larger, "queues of {}: {ours:?} bytes, the original {theirs:?}", $size);
+        })+};
+    }
+    compare!(16 32 64 128 256 512 1024 2048 4096 8192 16384 32768);
+    for (ours, theirs) in ours::buffer_sizes().iter().zip(original::buffer_sizes()) {
+        assert!(*ours <= theirs);
+    }
+}
+
+/// Below that, and without buffers of its own, ours is larger: by what the C driver keeps for a card, which is the same for each queue size.
+#[test]
+fn the_raw_drop_in_is_larger_by_a_card() {
+    use virtio_drivers::transport::mmio::MmioTransport;
+    type T = MmioTransport<'static>;
+    let sizes = |ours: usize, theirs: usize| (ours - theirs, ours, theirs);
+    for (more, ours, theirs) in [
+        sizes(ours::raw_size::<T, 16>(), original::raw_size::<T, 16>()),
+        sizes(ours::raw_size::<T, 256>(), original::raw_size::<T, 256>()),
+        sizes(ours::raw_size::<T, 1024>(), original::raw_size::<T, 1024>()),
+    ] {
+        assert!(more <= 896, "{ours} bytes, the original {theirs}");
+    }
+}
