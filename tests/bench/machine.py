@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 
 HEADER = b"\x02" * 12 + b"\x88\xb5\0\0"
@@ -50,34 +51,57 @@ class Peer:
     def __init__(self, wire):
         self.wire = wire
         self.lost = {}
+        self.trips = {}
         self.rest = b""  # the machine may be sending the next case's frames already
 
     def send(self, case, first, count):
         self.wire.sendall(stream(case, first, count))
 
+    def _more(self):
+        """What comes next, or nothing where nothing comes any more."""
+        data, self.rest = self.rest, b""
+        try:
+            return data or self.wire.recv(1 << 18)
+        except (TimeoutError, ConnectionResetError):
+            return b""
+
     def drain(self, case):
-        """Reads the frames of a transmit case, and keeps how many of them were not what they should be."""
-        wrong, number, data, at = 0, 0, self.rest, 0
-        while number < case.packets:
-            while number < case.packets and len(data) - at >= 4:
-                bytes_, = struct.unpack_from(">I", data, at)
-                if len(data) - at < 4 + bytes_:
-                    break
-                good = bytes_ == length(case, number) and data[at + 4:at + 20] == HEADER and \
-                    data[at + 20:at + 24] == struct.pack("<I", number)
-                wrong += not good
-                number += 1
-                at += 4 + bytes_
-            if number < case.packets:
-                try:
-                    more = self.wire.recv(1 << 18)
-                except (TimeoutError, ConnectionResetError):
-                    break
+        """Reads the frames of a transmit case, each of which must be whole, in order, and what it should be to the last byte; keeps how
+        many were missing or were not."""
+        wanted, at = memoryview(stream(case, 0, case.packets)), 0
+        while at < len(wanted):
+            data = self._more()
+            part = wanted[at:at + len(data)]
+            if not data or data[:len(part)] != part:
+                break
+            at += len(part)
+            self.rest = data[len(part):]
+        self.lost[case] = case.packets - sum(1 for end in ends(case) if end <= at)
+
+    def echo(self, case):
+        """Sends each frame when the one before has come back, and keeps how long each took, in seconds."""
+        trips = []
+        for number in range(case.packets):
+            frame, got = stream(case, number, 1), b""
+            began = time.perf_counter()
+            self.wire.sendall(frame)
+            while len(got) < len(frame):
+                more = self._more()
                 if not more:
-                    break
-                data, at = data[at:] + more, 0
-        self.rest = data[at:]
-        self.lost[case] = wrong + case.packets - number
+                    return
+                got += more
+            trips.append(time.perf_counter() - began)
+            if got != frame:
+                return
+        self.lost[case], self.trips[case] = 0, trips
+
+
+def ends(case):
+    """Where each frame ends in the stream."""
+    at = 0
+    for number in range(case.packets):
+        at += 4 + length(case, number)
+        yield at
 
 
 def run(kernel, cases, *, modern=True, counting=True, device="", cpus=1, limit=120):
@@ -104,22 +128,25 @@ def run(kernel, cases, *, modern=True, counting=True, device="", cpus=1, limit=1
     peer = Peer(wire)
     by_name = {str(case): case for case in cases}
     results = {}
+    worker = None
     try:
         for line in console.makefile("r", encoding="utf-8", errors="replace"):
             word, _, rest = line.strip().partition(" ")
             if word == "start":
                 case = by_name[rest]
-                if case.direction == "tx":
-                    drain = threading.Thread(target=peer.drain, args=(case,), daemon=True)
-                    drain.start()
-            elif word == "more":
-                peer.send(case, *map(int, rest.split()))
+                peer.lost[case] = case.packets if case.direction.startswith("echo") else 0
+                if case.direction.endswith("tx"):
+                    worker = threading.Thread(target=peer.drain, args=(case,), daemon=True)
+                    worker.start()
+            elif word in ("more", "echo"):
+                arguments = (case, *map(int, rest.split())) if word == "more" else (case,)
+                worker = threading.Thread(target=peer.send if word == "more" else peer.echo, args=arguments, daemon=True)
+                worker.start()
             elif word == "result":
                 name, _, fields = rest.partition(" ")
-                if case.direction == "tx":
-                    drain.join(limit)
-                results[by_name[name]] = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", fields)}
-                results[by_name[name]]["lost"] = peer.lost.get(by_name[name], 0)
+                worker.join(limit)
+                result = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", fields)}
+                results[by_name[name]] = result | {"lost": peer.lost[case], "trips": peer.trips.get(case, [])}
             elif word not in ("bench", "done"):
                 raise RuntimeError(f"the bench kernel says: {line.strip()}")
     finally:

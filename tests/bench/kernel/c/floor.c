@@ -347,6 +347,11 @@ uint32_t bench_floor_in_flight(const struct floor *floor)
     return (uint16_t)(floor->tx.avail_index - *used_index(&floor->tx));
 }
 
+uint32_t bench_floor_room(const struct floor *floor)
+{
+    return floor->tx.free;
+}
+
 void bench_floor_nudge(struct floor *floor)
 {
     set(floor->tx.registers, 0x50, 0);

@@ -9,9 +9,10 @@ static uint8_t *own_frame(const struct bench_user *user, uint32_t index)
     return user->memory + (size_t)index * BENCH_STRIDE;
 }
 
-static void judge(struct bench_user *user, uint32_t done, uint32_t count)
+/* How many frames a call took: none where it returned an error. */
+static uint32_t done_of(int32_t result)
 {
-    user->bad += count - done;
+    return result > 0 ? (uint32_t)result : 0;
 }
 
 static void check(struct bench_user *user, const uint8_t *frame, uint32_t length, uint32_t number)
@@ -22,7 +23,7 @@ static void check(struct bench_user *user, const uint8_t *frame, uint32_t length
 
 /* --------------------------------------------------------------------------------------------------------- C interface */
 
-void bench_send(struct bench_user *user, uint32_t first, uint32_t count)
+uint32_t bench_send(struct bench_user *user, uint32_t first, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         bench_write(own_frame(user, i), first + i);
@@ -36,23 +37,24 @@ void bench_send(struct bench_user *user, uint32_t first, uint32_t count)
     else
         done = user->api->send_burst(user->net, 0, 0, user->packets, count);
     bench_call_ends();
-    judge(user, (uint32_t)done, count);
+    return done_of(done);
 }
 
-void bench_send_in_place(struct bench_user *user, uint32_t first, uint32_t count)
+uint32_t bench_send_in_place(struct bench_user *user, uint32_t first, uint32_t count)
 {
     bench_call_begins();
-    int32_t done = user->api->tx_reserve(user->net, 0, 0, user->packets, count);
+    int32_t reserved = user->api->tx_reserve(user->net, 0, 0, user->packets, count);
     bench_call_ends();
-    for (uint32_t i = 0; i < count; i++) {
+    if (reserved <= 0)
+        return 0;
+    for (uint32_t i = 0; i < (uint32_t)reserved; i++) {
         bench_write(user->packets[i].data, first + i);
         user->packets[i].length = bench_length(user, first + i);
     }
-    judge(user, (uint32_t)done, count);
     bench_call_begins();
-    done = user->api->tx_commit(user->net, 0, 0, user->packets, count);
+    int32_t done = user->api->tx_commit(user->net, 0, 0, user->packets, (uint32_t)reserved);
     bench_call_ends();
-    judge(user, (uint32_t)done, count);
+    return done_of(done);
 }
 
 void bench_reap(struct bench_user *user)
@@ -63,7 +65,7 @@ void bench_reap(struct bench_user *user)
 }
 
 /* Memory of the caller: frame `number` lies where `number` modulo BENCH_BURST says. */
-void bench_post(struct bench_user *user, uint32_t first, uint32_t count)
+uint32_t bench_post(struct bench_user *user, uint32_t first, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct virtio_net_packet *packet = &user->packets[i];
@@ -77,18 +79,17 @@ void bench_post(struct bench_user *user, uint32_t first, uint32_t count)
     bench_call_begins();
     int32_t done = user->api->tx_post(user->net, 0, 0, user->packets, count);
     bench_call_ends();
-    judge(user, (uint32_t)done, count);
+    return done_of(done);
 }
 
 void bench_reap_posted(struct bench_user *user, uint32_t count)
 {
     bench_call_begins();
-    int32_t done = user->api->tx_reap(user->net, 0, 0, user->packets, count);
+    user->api->tx_reap(user->net, 0, 0, user->packets, count);
     bench_call_ends();
-    judge(user, (uint32_t)done, count);
 }
 
-void bench_receive(struct bench_user *user, uint32_t first, uint32_t count)
+uint32_t bench_receive(struct bench_user *user, uint32_t first, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         user->packets[i].data = own_frame(user, i);
@@ -104,28 +105,29 @@ void bench_receive(struct bench_user *user, uint32_t first, uint32_t count)
         done = user->api->receive_burst(user->net, 0, 0, user->packets, count);
     }
     bench_call_ends();
-    judge(user, (uint32_t)done, count);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < done_of(done); i++)
         check(user, user->packets[i].data, user->packets[i].length, first + i);
+    return done_of(done);
 }
 
-void bench_receive_in_place(struct bench_user *user, uint32_t first, uint32_t count)
+uint32_t bench_receive_in_place(struct bench_user *user, uint32_t first, uint32_t count)
 {
     bench_call_begins();
-    int32_t done = user->api->rx_peek(user->net, 0, 0, user->packets, count);
+    int32_t lent = user->api->rx_peek(user->net, 0, 0, user->packets, count);
     bench_call_ends();
-    judge(user, (uint32_t)done, count);
-    for (uint32_t i = 0; i < count; i++)
+    if (lent <= 0)
+        return 0;
+    for (uint32_t i = 0; i < (uint32_t)lent; i++)
         check(user, user->packets[i].data, user->packets[i].length, first + i);
     bench_call_begins();
-    done = user->api->rx_release(user->net, 0, 0, user->packets, count);
+    int32_t done = user->api->rx_release(user->net, 0, 0, user->packets, (uint32_t)lent);
     bench_call_ends();
-    judge(user, (uint32_t)done, count);
+    return done_of(done);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- floor */
 
-void bench_floor_send(struct bench_user *user, uint32_t first, uint32_t count)
+uint32_t bench_floor_send(struct bench_user *user, uint32_t first, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         bench_write(own_frame(user, i), first + i);
@@ -135,9 +137,10 @@ void bench_floor_send(struct bench_user *user, uint32_t first, uint32_t count)
     bench_call_begins();
     user->floor_api->tx_copy(user->floor, user->frames, count);
     bench_call_ends();
+    return count;
 }
 
-void bench_floor_send_in_place(struct bench_user *user, uint32_t first, uint32_t count)
+uint32_t bench_floor_send_in_place(struct bench_user *user, uint32_t first, uint32_t count)
 {
     bench_call_begins();
     user->floor_api->tx_reserve(user->floor, user->frames, count);
@@ -149,6 +152,7 @@ void bench_floor_send_in_place(struct bench_user *user, uint32_t first, uint32_t
     bench_call_begins();
     user->floor_api->tx_commit(user->floor, user->frames, count);
     bench_call_ends();
+    return count;
 }
 
 void bench_floor_reap(struct bench_user *user)
@@ -158,27 +162,29 @@ void bench_floor_reap(struct bench_user *user)
     bench_call_ends();
 }
 
-void bench_floor_receive(struct bench_user *user, uint32_t first, uint32_t count)
+uint32_t bench_floor_receive(struct bench_user *user, uint32_t first, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         user->frames[i].data = own_frame(user, i);
     bench_call_begins();
     uint32_t done = user->floor_api->rx_copy(user->floor, user->frames, count);
     bench_call_ends();
-    judge(user, done, count);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < done; i++)
         check(user, user->frames[i].data, user->frames[i].length, first + i);
+    return done;
 }
 
-void bench_floor_receive_in_place(struct bench_user *user, uint32_t first, uint32_t count)
+uint32_t bench_floor_receive_in_place(struct bench_user *user, uint32_t first, uint32_t count)
 {
     bench_call_begins();
     uint32_t done = user->floor_api->rx_peek(user->floor, user->frames, count);
     bench_call_ends();
-    judge(user, done, count);
-    for (uint32_t i = 0; i < count; i++)
+    if (done == 0)
+        return 0;
+    for (uint32_t i = 0; i < done; i++)
         check(user, user->frames[i].data, user->frames[i].length, first + i);
     bench_call_begins();
-    user->floor_api->rx_release(user->floor, user->frames, count);
+    user->floor_api->rx_release(user->floor, user->frames, done);
     bench_call_ends();
+    return done;
 }

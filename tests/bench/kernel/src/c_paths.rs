@@ -45,7 +45,7 @@ struct User {
     frames: [FloorFrame; BURST],
 }
 
-type Burst = unsafe extern "C" fn(*mut User, u32, u32);
+type Burst = unsafe extern "C" fn(*mut User, u32, u32) -> u32;
 
 unsafe extern "C" {
     static bench_driver: Table;
@@ -53,24 +53,25 @@ unsafe extern "C" {
     static bench_floor: Table;
     static bench_empty_floor: Table;
 
-    fn bench_send(user: *mut User, first: u32, count: u32);
-    fn bench_send_in_place(user: *mut User, first: u32, count: u32);
-    fn bench_post(user: *mut User, first: u32, count: u32);
+    fn bench_send(user: *mut User, first: u32, count: u32) -> u32;
+    fn bench_send_in_place(user: *mut User, first: u32, count: u32) -> u32;
+    fn bench_post(user: *mut User, first: u32, count: u32) -> u32;
     fn bench_reap(user: *mut User);
     fn bench_reap_posted(user: *mut User, count: u32);
-    fn bench_receive(user: *mut User, first: u32, count: u32);
-    fn bench_receive_in_place(user: *mut User, first: u32, count: u32);
+    fn bench_receive(user: *mut User, first: u32, count: u32) -> u32;
+    fn bench_receive_in_place(user: *mut User, first: u32, count: u32) -> u32;
 
-    fn bench_floor_send(user: *mut User, first: u32, count: u32);
-    fn bench_floor_send_in_place(user: *mut User, first: u32, count: u32);
+    fn bench_floor_send(user: *mut User, first: u32, count: u32) -> u32;
+    fn bench_floor_send_in_place(user: *mut User, first: u32, count: u32) -> u32;
     fn bench_floor_reap(user: *mut User);
-    fn bench_floor_receive(user: *mut User, first: u32, count: u32);
-    fn bench_floor_receive_in_place(user: *mut User, first: u32, count: u32);
+    fn bench_floor_receive(user: *mut User, first: u32, count: u32) -> u32;
+    fn bench_floor_receive_in_place(user: *mut User, first: u32, count: u32) -> u32;
 
     fn bench_floor_init(floor: *mut Floor, registers: *mut u32, size: u32, memory: *mut u8);
     fn bench_floor_close(floor: *mut Floor);
     fn bench_floor_ready(floor: *const Floor) -> u32;
     fn bench_floor_in_flight(floor: *const Floor) -> u32;
+    fn bench_floor_room(floor: *const Floor) -> u32;
     fn bench_floor_nudge(floor: *mut Floor);
     fn bench_floor_kicks(floor: *const Floor, queue: u32) -> u64;
 }
@@ -138,14 +139,18 @@ impl CPath {
 // SAFETY, for each block: the user holds what `c/users.c` expects, with memory for every frame, and the bursts are within its arrays.
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Path for CPath {
-    fn post(&mut self, first: u32, count: u32) {
-        unsafe { (self.ways.post)(&mut *self.user, first, count) };
+    fn post(&mut self, first: u32, count: u32) -> u32 {
+        unsafe { (self.ways.post)(&mut *self.user, first, count) }
     }
 
-    fn reap(&mut self, _: u32, count: u32) {
+    fn room(&mut self) -> u32 {
+        if self.ways.floor { unsafe { bench_floor_room(self.user.floor) } } else { u32::MAX }
+    }
+
+    fn reap(&mut self, limit: u32) {
         match self.ways.reap {
             Some(reap) => unsafe { reap(&mut *self.user) },
-            None => unsafe { bench_reap_posted(&mut *self.user, count) },
+            None => unsafe { bench_reap_posted(&mut *self.user, limit.min(BURST as u32)) },
         }
     }
 
@@ -157,8 +162,8 @@ impl Path for CPath {
         }
     }
 
-    fn take(&mut self, first: u32, count: u32) {
-        unsafe { (self.ways.take)(&mut *self.user, first, count) };
+    fn take(&mut self, first: u32, count: u32) -> u32 {
+        unsafe { (self.ways.take)(&mut *self.user, first, count) }
     }
 
     fn ready(&mut self) -> u32 {
@@ -174,22 +179,26 @@ impl Path for CPath {
             unsafe { bench_floor_nudge(self.user.floor) };
         } else {
             // What a caller does that has nothing else to do; both repeat a notification that got lost.
-            let mut packet = virtio_net_packet::default();
             unsafe {
                 virtio_net_tx_reap(self.user.net, 0, 0, ptr::null_mut(), 0);
-                if virtio_net_rx_peek(self.user.net, 0, 0, &mut packet, 1) == 1 {
-                    virtio_net_rx_release(self.user.net, 0, 0, &packet, 1);
-                    self.user.bad += 1;
-                }
+                virtio_net_receive_burst(self.user.net, 0, 0, self.user.packets.as_mut_ptr(), 0);
             }
         }
+    }
+
+    fn enable_interrupts(&mut self) {
+        unsafe { virtio_net_irq_enable(self.user.net, 0, VIRTIO_NET_IRQ_RX, 0) };
+    }
+
+    fn acknowledge(&mut self) {
+        unsafe { virtio_net_irq_ack(self.user.net, 0) };
     }
 
     fn report(&mut self) -> Report {
         let bad = self.user.bad;
         if self.ways.floor {
             let kicks = unsafe { bench_floor_kicks(self.user.floor, self.transmit.into()) };
-            return Report { kicks, frames: 0, bad };
+            return Report { kicks, bad, ..Report::default() };
         }
         let size = size_of::<virtio_net_statistics>() as u32;
         let mut statistics = virtio_net_statistics { size, ..Default::default() };
@@ -197,9 +206,14 @@ impl Path for CPath {
         if self.transmit {
             // Sent and completed must be the same.
             let lost = statistics.tx_frames - statistics.tx_completed;
-            Report { kicks: statistics.tx_kicks, frames: statistics.tx_frames - lost, bad }
+            Report {
+                kicks: statistics.tx_kicks,
+                rekicks: statistics.tx_rekicks,
+                frames: statistics.tx_frames - lost,
+                bad,
+            }
         } else {
-            Report { kicks: statistics.rx_kicks, frames: statistics.rx_frames, bad }
+            Report { kicks: statistics.rx_kicks, rekicks: statistics.rx_rekicks, frames: statistics.rx_frames, bad }
         }
     }
 }

@@ -19,8 +19,10 @@ trait HeapNet {
     fn receive(&mut self) -> Option<Self::Rx>;
     fn packet(buffer: &Self::Rx) -> &[u8];
     fn recycle(&mut self, buffer: Self::Rx) -> bool;
-    /// Frames that its statistics count.
-    fn frames(&self, transmit: bool) -> u64;
+    /// What its statistics say.
+    fn report(&self, transmit: bool) -> Report;
+    fn enable_interrupts(&mut self);
+    fn acknowledge(&mut self);
 }
 
 type Crate<const N: usize> = virtio_drivers::device::net::VirtIONet<IdentityHal, Spy, N>;
@@ -48,8 +50,16 @@ impl<const N: usize> HeapNet for Crate<N> {
         self.recycle_rx_buffer(buffer).is_ok()
     }
 
-    fn frames(&self, _: bool) -> u64 {
-        0
+    fn report(&self, transmit: bool) -> Report {
+        Report { kicks: spy::kicks(transmit), ..Report::default() }
+    }
+
+    fn enable_interrupts(&mut self) {
+        self.enable_interrupts();
+    }
+
+    fn acknowledge(&mut self) {
+        self.ack_interrupt();
     }
 }
 
@@ -75,9 +85,16 @@ impl<const N: usize> HeapNet for DropIn<N> {
         self.recycle_rx_buffer(buffer).is_ok()
     }
 
-    fn frames(&self, transmit: bool) -> u64 {
-        let statistics = self.stats();
-        if transmit { statistics.tx_frames } else { statistics.rx_frames }
+    fn report(&self, transmit: bool) -> Report {
+        spy::report(&self.stats(), transmit)
+    }
+
+    fn enable_interrupts(&mut self) {
+        self.enable_interrupts();
+    }
+
+    fn acknowledge(&mut self) {
+        self.ack_interrupt();
     }
 }
 
@@ -109,9 +126,13 @@ impl HeapNet for Empty {
         core::hint::black_box(true)
     }
 
-    fn frames(&self, _: bool) -> u64 {
-        0
+    fn report(&self, _: bool) -> Report {
+        Report::default()
     }
+
+    fn enable_interrupts(&mut self) {}
+
+    fn acknowledge(&mut self) {}
 }
 
 struct HeapPath<N> {
@@ -136,31 +157,34 @@ impl<N> HeapPath<N> {
 }
 
 impl<N: HeapNet> Path for HeapPath<N> {
-    fn post(&mut self, first: u32, count: u32) {
+    fn post(&mut self, first: u32, count: u32) -> u32 {
         for number in first..first + count {
             let length = frames::length(self.length, number);
-            let Some(frame) = self.memory.get_mut(self.offset..self.offset + length) else { return };
+            let Some(frame) = self.memory.get_mut(self.offset..self.offset + length) else { return 0 };
             frames::write(frame, number);
-            self.bad += u32::from(!meter::call(|| self.net.send(frame)));
+            if !meter::call(|| self.net.send(frame)) {
+                return number - first;
+            }
         }
+        count
     }
 
-    fn reap(&mut self, _: u32, _: u32) {}
+    fn reap(&mut self, _: u32) {}
 
     fn in_flight(&mut self) -> u32 {
         spy::in_flight().into()
     }
 
-    fn take(&mut self, first: u32, count: u32) {
+    fn take(&mut self, first: u32, count: u32) -> u32 {
+        let mut taken = 0;
         for number in first..first + count {
-            let Some(buffer) = meter::call(|| self.net.receive()) else {
-                self.bad += 1;
-                continue;
-            };
+            let Some(buffer) = meter::call(|| self.net.receive()) else { break };
             self.bad += frames::judge(N::packet(&buffer), number, frames::length(self.length, number));
             self.bad += u32::from(!meter::call(|| self.net.recycle(buffer)));
+            taken += 1;
         }
-        self.taken = self.taken.wrapping_add(count as u16);
+        self.taken = self.taken.wrapping_add(taken as u16);
+        taken
     }
 
     fn ready(&mut self) -> u32 {
@@ -171,8 +195,16 @@ impl<N: HeapNet> Path for HeapPath<N> {
         spy::nudge(self.card);
     }
 
+    fn enable_interrupts(&mut self) {
+        self.net.enable_interrupts();
+    }
+
+    fn acknowledge(&mut self) {
+        self.net.acknowledge();
+    }
+
     fn report(&mut self) -> Report {
-        Report { kicks: spy::kicks(self.transmit), frames: self.net.frames(self.transmit), bad: self.bad }
+        Report { bad: self.bad, ..self.net.report(self.transmit) }
     }
 }
 

@@ -112,3 +112,37 @@ impl ExceptionHandlers for Handlers {
         off();
     }
 }
+
+/// The board's GICv2: distributor and CPU interface. The card's interrupt is that of the last virtio-mmio slot, 32 + 16 + 31.
+const DISTRIBUTOR: *mut u32 = 0x0800_0000 as *mut u32;
+const CPU_INTERFACE: *mut u32 = 0x0801_0000 as *mut u32;
+const CARD_INTERRUPT: usize = 79;
+
+/// Lets the card's interrupt reach this CPU. It stays masked there: a masked interrupt ends WFI too, and no handler is needed.
+pub fn enable_card_interrupt() {
+    const ENABLE: usize = 0x100 / 4;
+    const PRIORITY: usize = 0x400;
+    const TARGET: usize = 0x800;
+    // SAFETY: the registers are mapped, and one CPU runs.
+    unsafe {
+        DISTRIBUTOR.cast::<u8>().add(PRIORITY + CARD_INTERRUPT).write_volatile(0x80);
+        DISTRIBUTOR.cast::<u8>().add(TARGET + CARD_INTERRUPT).write_volatile(1);
+        DISTRIBUTOR.add(ENABLE + CARD_INTERRUPT / 32).write_volatile(1 << (CARD_INTERRUPT % 32));
+        DISTRIBUTOR.write_volatile(1);
+        CPU_INTERFACE.add(1).write_volatile(0xff);
+        CPU_INTERFACE.write_volatile(1);
+    }
+}
+
+/// Sleeps until the card interrupts, and calls the handler.
+pub fn wait_for_interrupt(handler: impl FnOnce()) {
+    // SAFETY: as above; acknowledge (0x0c) and end of interrupt (0x10) are a pair.
+    unsafe {
+        asm!("dsb sy", "wfi", options(nostack));
+        let number = CPU_INTERFACE.add(3).read_volatile();
+        handler();
+        if number & 0x3ff < 1020 {
+            CPU_INTERFACE.add(4).write_volatile(number);
+        }
+    }
+}

@@ -77,9 +77,13 @@ pub fn counts() -> Counts {
 pub fn part<R>(work: impl FnOnce() -> R) -> R {
     // SAFETY: as above.
     unsafe {
-        METER.whole_began = retired();
+        if METER.on != 0 {
+            METER.whole_began = retired();
+        }
         let result = work();
-        METER.whole += u64::from(retired().wrapping_sub(METER.whole_began));
+        if METER.on != 0 {
+            METER.whole += u64::from(retired().wrapping_sub(METER.whole_began));
+        }
         result
     }
 }

@@ -24,8 +24,8 @@ trait RawNet {
     fn poll_receive(&mut self) -> Option<u16>;
     /// The lengths of header and frame.
     unsafe fn receive_complete(&mut self, token: u16, buffer: &mut [u8]) -> Option<(usize, usize)>;
-    /// Frames that its statistics count.
-    fn frames(&self, transmit: bool) -> u64;
+    /// What its statistics say.
+    fn report(&self, transmit: bool) -> Report;
 }
 
 type Crate<const N: usize> = virtio_drivers::device::net::VirtIONetRaw<IdentityHal, Spy, N>;
@@ -33,7 +33,7 @@ type DropIn<const N: usize> = virtio_net_c::VirtIONetRaw<IdentityHal, Spy, N>;
 
 /// Both have the same methods.
 macro_rules! raw_net {
-    ($name:ident, $frames:expr) => {
+    ($name:ident, $report:expr) => {
         // SAFETY: in each block the caller's promise is passed on.
         #[allow(clippy::undocumented_unsafe_blocks)]
         impl<const N: usize> RawNet for $name<N> {
@@ -76,16 +76,16 @@ macro_rules! raw_net {
                 unsafe { self.receive_complete(token, buffer) }.ok()
             }
 
-            fn frames(&self, transmit: bool) -> u64 {
-                let count: fn(&Self, bool) -> u64 = $frames;
-                count(self, transmit)
+            fn report(&self, transmit: bool) -> Report {
+                let report: fn(&Self, bool) -> Report = $report;
+                report(self, transmit)
             }
         }
     };
 }
 
-raw_net!(Crate, |_, _| 0);
-raw_net!(DropIn, |net, transmit| if transmit { net.stats().tx_frames } else { net.stats().rx_frames });
+raw_net!(Crate, |_, transmit| Report { kicks: spy::kicks(transmit), ..Report::default() });
+raw_net!(DropIn, |net, transmit| spy::report(&net.stats(), transmit));
 
 /// Does nothing, and says that it is done.
 struct Empty {
@@ -137,8 +137,8 @@ impl RawNet for Empty {
         core::hint::black_box(Some((HEADER, 60)))
     }
 
-    fn frames(&self, _: bool) -> u64 {
-        0
+    fn report(&self, _: bool) -> Report {
+        Report::default()
     }
 }
 
@@ -150,6 +150,8 @@ struct RawPath<N> {
     buffer_of: Vec<u16>,
     /// Buffers that nobody has.
     spare: Vec<u16>,
+    /// Bytes of each buffer that were posted.
+    posted: Vec<usize>,
     header: usize,
     length: u32,
     transmit: bool,
@@ -168,6 +170,7 @@ impl<N: RawNet> RawPath<N> {
             buffers: (0..queue).map(|_| alloc::vec![0; RX_BUFFER]).collect(),
             buffer_of: (0..queue).collect(),
             spare: (0..queue).rev().collect(),
+            posted: alloc::vec![0; queue.into()],
             header: HEADER,
             length: case.length,
             transmit: case.transmit,
@@ -203,51 +206,52 @@ impl<N: RawNet> RawPath<N> {
         }
     }
 
-    fn transmit(&mut self, number: u32) {
+    /// False: there is no buffer, or no place in the queue.
+    fn transmit(&mut self, number: u32) -> bool {
         let end = self.header + frames::length(self.length, number);
-        let Some(index) = self.spare.pop() else { return self.bad += 1 };
-        let Some(buffer) = self.buffers.get_mut(usize::from(index)).and_then(|buffer| buffer.get_mut(..end)) else {
-            return;
+        let Some(index) = self.spare.pop() else { return false };
+        let slot = usize::from(index);
+        let Some(buffer) = self.buffers.get_mut(slot).and_then(|buffer| buffer.get_mut(..end)) else {
+            return false;
         };
         frames::write(&mut buffer[self.header..], number);
         if self.copying {
-            let frame = &buffer[self.header..];
-            self.bad += u32::from(!meter::call(|| self.net.send(frame)));
             self.spare.push(index);
-            return;
+            let frame = &buffer[self.header..];
+            return meter::call(|| self.net.send(frame));
         }
+        self.posted[slot] = end;
         // SAFETY: the buffer is not touched until it is complete, and lives as long as the driver.
         match meter::call(|| unsafe { self.net.transmit_begin(buffer) }) {
             Some(token) => self.set_buffer(token, index),
-            None => self.bad += 1,
+            None => self.spare.push(index),
         }
+        self.spare.last() != Some(&index)
     }
 
-    fn complete(&mut self, number: u32) {
-        let end = self.header + frames::length(self.length, number);
-        let Some(token) = meter::call(|| self.net.poll_transmit()) else { return self.bad += 1 };
-        let Some(&index) = self.buffer_of.get(usize::from(token)) else { return };
-        let Some(buffer) = self.buffers.get(usize::from(index)).and_then(|buffer| buffer.get(..end)) else {
-            return;
+    /// False: nothing is complete.
+    fn complete(&mut self) -> bool {
+        let Some(token) = meter::call(|| self.net.poll_transmit()) else { return false };
+        let Some(&index) = self.buffer_of.get(usize::from(token)) else { return false };
+        let slot = usize::from(index);
+        let Some(buffer) = self.buffers.get(slot).and_then(|buffer| buffer.get(..self.posted[slot])) else {
+            return false;
         };
         // SAFETY: the buffer is the token's.
         self.bad += u32::from(!meter::call(|| unsafe { self.net.transmit_complete(token, buffer) }));
         self.spare.push(index);
+        true
     }
 }
 
 impl<N: RawNet> Path for RawPath<N> {
-    fn post(&mut self, first: u32, count: u32) {
-        for number in first..first + count {
-            self.transmit(number);
-        }
+    fn post(&mut self, first: u32, count: u32) -> u32 {
+        (first..first + count).take_while(|number| self.transmit(*number)).count() as u32
     }
 
-    fn reap(&mut self, first: u32, count: u32) {
+    fn reap(&mut self, limit: u32) {
         if !self.copying {
-            for number in first..first + count {
-                self.complete(number);
-            }
+            (0..limit).take_while(|_| self.complete()).for_each(drop);
         }
     }
 
@@ -255,23 +259,23 @@ impl<N: RawNet> Path for RawPath<N> {
         spy::in_flight().into()
     }
 
-    fn take(&mut self, first: u32, count: u32) {
+    fn take(&mut self, first: u32, count: u32) -> u32 {
+        let mut taken = 0;
         for number in first..first + count {
-            let Some(token) = meter::call(|| self.net.poll_receive()) else {
-                self.bad += 1;
-                continue;
-            };
-            let Some(&index) = self.buffer_of.get(usize::from(token)) else { return };
-            let Some(buffer) = self.buffers.get_mut(usize::from(index)) else { return };
+            let Some(token) = meter::call(|| self.net.poll_receive()) else { break };
+            let Some(&index) = self.buffer_of.get(usize::from(token)) else { break };
+            let Some(buffer) = self.buffers.get_mut(usize::from(index)) else { break };
             // SAFETY: the buffer is the token's.
             let lengths = meter::call(|| unsafe { self.net.receive_complete(token, buffer) });
             let (header, length) = lengths.unwrap_or_default();
             let frame = buffer.get(header..header + length).unwrap_or_default();
             self.bad += frames::judge(frame, number, frames::length(self.length, number));
             self.spare.push(index);
+            taken += 1;
         }
         self.repost();
-        self.taken = self.taken.wrapping_add(count as u16);
+        self.taken = self.taken.wrapping_add(taken as u16);
+        taken
     }
 
     /// A burst of one is one at a time: posted, waited for, completed.
@@ -288,7 +292,7 @@ impl<N: RawNet> Path for RawPath<N> {
     }
 
     fn report(&mut self) -> Report {
-        Report { kicks: spy::kicks(self.transmit), frames: self.net.frames(self.transmit), bad: self.bad }
+        Report { bad: self.bad, ..self.net.report(self.transmit) }
     }
 }
 

@@ -4,11 +4,12 @@ use crate::case::Case;
 use crate::frames;
 use crate::meter;
 use crate::run::{self, Path, Report};
-use crate::spy::IdentityHal;
+use crate::spy::{self, IdentityHal};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hint::black_box;
 use core::ptr::NonNull;
+use virtio_net_c::sys::VIRTIO_NET_IRQ_RX;
 use virtio_net_c::{Mmio, NetDevice, Options, Packets};
 
 /// The most frames in a burst.
@@ -25,17 +26,21 @@ trait SafeNet {
     fn reap(&mut self);
     fn receive(&mut self, buffer: &mut [u8]) -> usize;
     fn receive_burst(&mut self, buffers: &mut [&mut [u8]], lengths: &mut [usize]) -> usize;
-    /// Looks at a frame in place and gives it back. Returns how many were as they should be.
-    fn receive_in_place(&mut self, number: u32, user: &User) -> usize;
-    fn receive_burst_in_place(&mut self, first: u32, user: &User) -> usize;
+    /// Looks at a frame in place and gives it back.
+    fn receive_in_place(&mut self, number: u32, user: &mut User) -> usize;
+    fn receive_burst_in_place(&mut self, first: u32, user: &mut User) -> usize;
     fn in_flight(&self) -> usize;
     fn ready(&self) -> usize;
     fn report(&self, transmit: bool) -> Report;
+    fn enable_interrupts(&mut self);
+    fn acknowledge(&mut self);
 }
 
 /// What a user knows of its frames.
 struct User {
     length: u32,
+    /// Frames that were not what they should be.
+    bad: u32,
 }
 
 impl User {
@@ -43,8 +48,8 @@ impl User {
         frames::length(self.length, number)
     }
 
-    fn likes(&self, frame: &[u8], number: u32) -> usize {
-        1 - frames::judge(frame, number, self.length(number)) as usize
+    fn look_at(&mut self, frame: &[u8], number: u32) {
+        self.bad += frames::judge(frame, number, self.length(number));
     }
 }
 
@@ -101,19 +106,22 @@ impl<const N: usize> SafeNet for Driver<N> {
     }
 
     #[inline]
-    fn receive_in_place(&mut self, number: u32, user: &User) -> usize {
+    fn receive_in_place(&mut self, number: u32, user: &mut User) -> usize {
         let Some(frame) = meter::call(|| self.net.peek()).ok().flatten() else { return 0 };
-        let good = user.likes(&frame, number);
+        user.look_at(&frame, number);
         meter::call(|| drop(frame));
-        good
+        1
     }
 
     #[inline]
-    fn receive_burst_in_place(&mut self, first: u32, user: &User) -> usize {
+    fn receive_burst_in_place(&mut self, first: u32, user: &mut User) -> usize {
         let Ok(burst) = meter::call(|| self.net.peek_burst(&mut self.room)) else { return 0 };
-        let good = burst.iter().zip(first..).map(|(frame, number)| user.likes(frame, number)).sum();
+        let count = burst.len();
+        for (frame, number) in burst.iter().zip(first..) {
+            user.look_at(frame, number);
+        }
         meter::call(|| drop(burst));
-        good
+        count
     }
 
     fn in_flight(&self) -> usize {
@@ -125,12 +133,15 @@ impl<const N: usize> SafeNet for Driver<N> {
     }
 
     fn report(&self, transmit: bool) -> Report {
-        let statistics = self.net.stats();
-        if transmit {
-            Report { kicks: statistics.tx_kicks, frames: statistics.tx_completed, bad: 0 }
-        } else {
-            Report { kicks: statistics.rx_kicks, frames: statistics.rx_frames, bad: 0 }
-        }
+        spy::report(&self.net.stats(), transmit)
+    }
+
+    fn enable_interrupts(&mut self) {
+        let _ = self.net.enable_interrupts(VIRTIO_NET_IRQ_RX);
+    }
+
+    fn acknowledge(&mut self) {
+        self.net.ack_interrupt();
     }
 }
 
@@ -185,18 +196,20 @@ impl SafeNet for Empty {
     }
 
     #[inline]
-    fn receive_in_place(&mut self, number: u32, user: &User) -> usize {
+    fn receive_in_place(&mut self, number: u32, user: &mut User) -> usize {
         meter::call(|| ());
-        let good = user.likes(black_box(&self.0), number);
-        meter::call(|| black_box(good))
+        user.look_at(black_box(&self.0), number);
+        meter::call(|| black_box(1))
     }
 
     #[inline]
-    fn receive_burst_in_place(&mut self, first: u32, user: &User) -> usize {
+    fn receive_burst_in_place(&mut self, first: u32, user: &mut User) -> usize {
         meter::call(|| ());
-        let good =
-            (first..first + black_box(BURST as u32)).map(|number| user.likes(black_box(&self.0), number)).sum();
-        meter::call(|| black_box(good))
+        let count = black_box(BURST);
+        for number in first..first + count as u32 {
+            user.look_at(black_box(&self.0), number);
+        }
+        meter::call(|| black_box(count))
     }
 
     fn in_flight(&self) -> usize {
@@ -210,6 +223,10 @@ impl SafeNet for Empty {
     fn report(&self, _: bool) -> Report {
         Report::default()
     }
+
+    fn enable_interrupts(&mut self) {}
+
+    fn acknowledge(&mut self) {}
 }
 
 struct SafePath<N> {
@@ -219,7 +236,6 @@ struct SafePath<N> {
     user: User,
     transmit: bool,
     in_place: bool,
-    bad: u32,
 }
 
 impl<N: SafeNet> SafePath<N> {
@@ -227,7 +243,7 @@ impl<N: SafeNet> SafePath<N> {
         let mut memory = alloc::vec![0; BURST * STRIDE + 64];
         let offset = memory.as_mut_ptr().align_offset(16) + case.offset as usize;
         let (in_place, transmit) = (case.path == "rust-place", case.transmit);
-        Self { net: Box::new(net), memory, offset, user: User { length: case.length }, transmit, in_place, bad: 0 }
+        Self { net: Box::new(net), memory, offset, user: User { length: case.length, bad: 0 }, transmit, in_place }
     }
 
     #[inline]
@@ -252,36 +268,32 @@ impl<N: SafeNet> SafePath<N> {
         let mut lengths = [60; BURST];
         let Self { net, memory, offset, .. } = self;
         let mut buffers = memory.get_mut(*offset..).unwrap_or_default().chunks_exact_mut(STRIDE);
-        if count == 1 {
-            if let Some(buffer) = buffers.next() {
-                lengths[0] = net.receive(buffer);
-            }
+        let taken = if count == 1 {
+            lengths[0] = buffers.next().map_or(0, |buffer| net.receive(buffer));
+            usize::from(lengths[0] != 0)
         } else {
             let mut buffers: [&mut [u8]; BURST] = core::array::from_fn(|_| buffers.next().unwrap_or_default());
-            net.receive_burst(&mut buffers, &mut lengths);
-        }
-        let mut good = 0;
-        for number in first..first + count {
-            let index = (number - first) as usize;
+            net.receive_burst(&mut buffers, &mut lengths)
+        };
+        for (index, length) in lengths.into_iter().take(taken).enumerate() {
             let start = self.offset + index * STRIDE;
-            let frame = self.memory.get(start..start + lengths[index]).unwrap_or_default();
-            good += self.user.likes(frame, number);
+            let frame = self.memory.get(start..start + length).unwrap_or_default();
+            self.user.look_at(frame, first + index as u32);
         }
-        good
+        taken
     }
 }
 
 impl<N: SafeNet> Path for SafePath<N> {
-    fn post(&mut self, first: u32, count: u32) {
-        let sent = match (self.in_place, count) {
+    fn post(&mut self, first: u32, count: u32) -> u32 {
+        (match (self.in_place, count) {
             (true, 1) => self.net.send_in_place(first, &self.user),
             (true, _) => self.net.send_burst_in_place(first, count, &self.user),
             (false, _) => self.post_copies(first, count),
-        };
-        self.bad += count - sent as u32;
+        }) as u32
     }
 
-    fn reap(&mut self, _: u32, _: u32) {
+    fn reap(&mut self, _: u32) {
         self.net.reap();
     }
 
@@ -289,13 +301,12 @@ impl<N: SafeNet> Path for SafePath<N> {
         self.net.in_flight() as u32
     }
 
-    fn take(&mut self, first: u32, count: u32) {
-        let good = match (self.in_place, count) {
-            (true, 1) => self.net.receive_in_place(first, &self.user),
-            (true, _) => self.net.receive_burst_in_place(first, &self.user),
+    fn take(&mut self, first: u32, count: u32) -> u32 {
+        (match (self.in_place, count) {
+            (true, 1) => self.net.receive_in_place(first, &mut self.user),
+            (true, _) => self.net.receive_burst_in_place(first, &mut self.user),
             (false, _) => self.take_copies(first, count),
-        };
-        self.bad += count - good as u32;
+        }) as u32
     }
 
     fn ready(&mut self) -> u32 {
@@ -307,7 +318,15 @@ impl<N: SafeNet> Path for SafePath<N> {
     }
 
     fn report(&mut self) -> Report {
-        Report { bad: self.bad, ..self.net.report(self.transmit) }
+        Report { bad: self.user.bad, ..self.net.report(self.transmit) }
+    }
+
+    fn enable_interrupts(&mut self) {
+        self.net.enable_interrupts();
+    }
+
+    fn acknowledge(&mut self) {
+        self.net.acknowledge();
     }
 }
 

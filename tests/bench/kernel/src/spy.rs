@@ -2,6 +2,7 @@
 
 use crate::machine::now_ns;
 use crate::meter;
+use crate::run::Report;
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
@@ -9,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr, Result};
+use virtio_net_c::Statistics;
 
 /// What was called how often; only the build with the feature `tally` counts.
 pub struct Tally {
@@ -35,6 +37,16 @@ pub fn tally(counter: &AtomicU64) {
 /// Shares, unshares, allocations.
 pub fn tallied() -> [u64; 3] {
     [&TALLY.shares, &TALLY.unshares, &TALLY.allocations].map(|counter| counter.load(Ordering::Relaxed))
+}
+
+/// What the driver's statistics say.
+pub fn report(statistics: &Statistics, transmit: bool) -> Report {
+    if transmit {
+        // The drop-in takes its last frames back with the next ones.
+        Report { kicks: statistics.tx_kicks, rekicks: statistics.tx_rekicks, frames: statistics.tx_frames, bad: 0 }
+    } else {
+        Report { kicks: statistics.rx_kicks, rekicks: statistics.rx_rekicks, frames: statistics.rx_frames, bad: 0 }
+    }
 }
 
 /// Notifications of a queue.
