@@ -458,7 +458,10 @@ stage_rust() {
 
 # The kernel with the other driver is put aside, for the tests that compare both.
 stage_qemu() {
-    build_kernel rust && cp "$kernel" build/kernel-rust-net && build_kernel && make_disk && run_pytest 1800 -n 2 tests/qemu
+    local failed=0
+    { build_kernel rust && cp "$kernel" build/kernel-rust-net && build_kernel && make_disk && run_pytest 1800 -n 2 tests/qemu; } || failed=1
+    { build_bench_kernel && run_pytest 300 tests/bench; } || failed=1
+    return "$failed"
 }
 
 run_pytest() { limit "$1" build/venv/bin/pytest -p no:cacheprovider --basetemp="$PWD/build/pytest" "${@:2}"; }
@@ -501,13 +504,12 @@ bench_compiler() {
     esac
 }
 
-build_bench_kernel() {
-    CC_aarch64_unknown_none=$(bench_compiler) for_target build --quiet --release -p bench-kernel
-}
+build_bench_kernel() { for_target build --quiet --release -p bench-kernel; }
 
 run_bench() {
     install_needs qemu
     set_up_rust
+    CC_aarch64_unknown_none=$(bench_compiler) || die "no C compiler"
     build_bench_kernel || die "the bench kernel was not built (see above)"
     limit 600 python3 tests/bench/bench.py --kernel "target/$target/release/bench-kernel" "$@"
 }

@@ -157,6 +157,7 @@ impl<N> HeapPath<N> {
 }
 
 impl<N: HeapNet> Path for HeapPath<N> {
+    #[inline(never)]
     fn post(&mut self, first: u32, count: u32) -> u32 {
         for number in first..first + count {
             let length = frames::length(self.length, number);
@@ -169,12 +170,14 @@ impl<N: HeapNet> Path for HeapPath<N> {
         count
     }
 
+    #[inline(never)]
     fn reap(&mut self, _: u32) {}
 
     fn in_flight(&mut self) -> u32 {
         spy::in_flight().into()
     }
 
+    #[inline(never)]
     fn take(&mut self, first: u32, count: u32) -> u32 {
         let mut taken = 0;
         for number in first..first + count {

@@ -245,10 +245,12 @@ impl<N: RawNet> RawPath<N> {
 }
 
 impl<N: RawNet> Path for RawPath<N> {
+    #[inline(never)]
     fn post(&mut self, first: u32, count: u32) -> u32 {
         (first..first + count).take_while(|number| self.transmit(*number)).count() as u32
     }
 
+    #[inline(never)]
     fn reap(&mut self, limit: u32) {
         if !self.copying {
             (0..limit).take_while(|_| self.complete()).for_each(drop);
@@ -259,6 +261,7 @@ impl<N: RawNet> Path for RawPath<N> {
         spy::in_flight().into()
     }
 
+    #[inline(never)]
     fn take(&mut self, first: u32, count: u32) -> u32 {
         let mut taken = 0;
         for number in first..first + count {

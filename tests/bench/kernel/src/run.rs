@@ -5,7 +5,8 @@ use crate::machine::{self, now_ns, println};
 use crate::meter::{self, Counts};
 use crate::{c_paths, heap_paths, raw_paths, safe_paths, spy};
 
-/// One way through one driver, as its user goes it.
+/// One way through one driver, as its user goes it. What calls the driver is never inlined into the loops here, so that they do not
+/// decide how the driver is compiled.
 pub trait Path {
     /// Posts frames whose numbers begin at `first`, as one burst. Returns how many.
     fn post(&mut self, first: u32, count: u32) -> u32;

@@ -285,6 +285,7 @@ impl<N: SafeNet> SafePath<N> {
 }
 
 impl<N: SafeNet> Path for SafePath<N> {
+    #[inline(never)]
     fn post(&mut self, first: u32, count: u32) -> u32 {
         (match (self.in_place, count) {
             (true, 1) => self.net.send_in_place(first, &self.user),
@@ -293,6 +294,7 @@ impl<N: SafeNet> Path for SafePath<N> {
         }) as u32
     }
 
+    #[inline(never)]
     fn reap(&mut self, _: u32) {
         self.net.reap();
     }
@@ -301,6 +303,7 @@ impl<N: SafeNet> Path for SafePath<N> {
         self.net.in_flight() as u32
     }
 
+    #[inline(never)]
     fn take(&mut self, first: u32, count: u32) -> u32 {
         (match (self.in_place, count) {
             (true, 1) => self.net.receive_in_place(first, &mut self.user),

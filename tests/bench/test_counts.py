@@ -1,0 +1,36 @@
+"""No path of this project may cost more instructions a packet than it did: the table is tests/bench/stored.json."""
+
+import os
+from pathlib import Path
+
+import pytest
+import stored
+from machine import Case
+
+KERNEL = Path(os.environ.get("BENCH_KERNEL", "target/aarch64-unknown-none/release/bench-kernel"))
+PLACE, FLOOR = Case("c-place", "tx"), Case("floor-place", "tx")
+PLACE_NAME, FLOOR_NAME = "c-place:tx:60:0:32:256", "floor-place:tx:60:0:32:256"
+
+
+def test_no_path_has_grown():
+    grown = stored.grown(KERNEL)
+    assert not grown, "\n".join([*grown, "If it has to be so: ./run.sh bench --store, and CC=gcc ./run.sh bench --store"])
+
+
+@pytest.mark.parametrize(("cost", "told"), [(100, False), (101.9, False), (102.1, True), (103, True)])
+def test_two_per_cent_are_told(monkeypatch, cost, told):
+    monkeypatch.setattr(stored, "compiler", lambda: "clang 1.2.3")
+    known = {"clang 1.2.3": {PLACE_NAME: 100}}
+    assert bool(stored.judge(known, {}, PLACE, cost)) == told
+
+
+@pytest.mark.parametrize(("cost", "floor", "told"), [(90, 20, False), (90, 15, True), (101, 20, True)])
+def test_an_unknown_compiler_is_judged_by_the_floor(monkeypatch, cost, floor, told):
+    monkeypatch.setattr(stored, "compiler", lambda: "clang 99.0.0")
+    known = {"clang 1.2.3": {PLACE_NAME: 80, FLOOR_NAME: 20}}
+    assert bool(stored.judge(known, {FLOOR: floor}, PLACE, cost)) == told
+
+
+def test_a_case_that_is_not_stored_is_told(monkeypatch):
+    monkeypatch.setattr(stored, "compiler", lambda: "clang 1.2.3")
+    assert stored.judge({"clang 1.2.3": {}}, {}, PLACE, 1)
