@@ -59,7 +59,7 @@ extern "C" {
 
 /* The most slots that one direction can have (the largest split ring, 2.7), and the fewest. */
 #define VIRTIO_NET_MAX_SLOTS 32768
-#define VIRTIO_NET_MIN_SLOTS 2
+#define VIRTIO_NET_MIN_SLOTS 1
 
 /* One driver. Only its address is used. */
 struct virtio_net;
@@ -96,7 +96,7 @@ enum {
     VIRTIO_NET_ERROR_NOT_NETWORK = -50,     /* a virtio device, but not a network card */
     VIRTIO_NET_ERROR_RESET_TIMEOUT = -51,   /* the device did not confirm its reset within the limit */
     VIRTIO_NET_ERROR_FEATURES = -52,        /* the device refused the features (FEATURES_OK did not stick) */
-    VIRTIO_NET_ERROR_QUEUE_MISSING = -53,   /* a queue that must exist has size 0, or less than two entries */
+    VIRTIO_NET_ERROR_QUEUE_MISSING = -53,   /* a queue that must exist has size 0, or 1 where a frame takes two entries */
     VIRTIO_NET_ERROR_QUEUE_IN_USE = -54,    /* a queue is in use after the reset */
     VIRTIO_NET_ERROR_QUEUE_SETUP = -55,     /* the device or its transport refused a queue */
     VIRTIO_NET_ERROR_CONFIG_SPACE = -56,    /* the configuration space ends before a field that the features promise */
@@ -147,7 +147,7 @@ struct virtio_net_options {
     uint32_t flags;        /* VIRTIO_NET_OPTION_* */
     uint64_t feature_mask; /* features that may be used, a bit each; 0: all that the driver implements. VERSION_1 is always used
                                   where offered */
-    uint32_t tx_slots;     /* transmit slots, a power of two in 2..32768; 0: 256. Fewer where the device has fewer */
+    uint32_t tx_slots;     /* transmit slots, a power of two in 1..32768; 0: 256. Fewer where the device has fewer */
     uint32_t rx_slots;     /* receive slots, likewise */
     uint32_t tx_buffer_bytes; /* longest frame that a transmit slot's pool buffer holds, 60..65535; 0: 1,518;
                                   VIRTIO_NET_NO_POOL: no pool, memory of the caller only */

@@ -279,7 +279,7 @@ static int32_t plan_queue(struct virtio_net *net, uint32_t queue, uint32_t wante
     struct virtio_device *device = &net->device;
     const struct virtio_net_transport *operations = device->transport.operations;
     uint32_t max = operations->queue_max(transport_context(&device->transport), queue);
-    uint32_t entries = floor_power_of_two(max > VIRTIO_NET_MAX_SLOTS ? VIRTIO_NET_MAX_SLOTS : max);
+    uint32_t entries = max != 0 ? floor_power_of_two(max > VIRTIO_NET_MAX_SLOTS ? VIRTIO_NET_MAX_SLOTS : max) : 0;
     bool two = device_is_legacy(device) && !device_has(device, VIRTIO_NET_FEATURE_ANY_LAYOUT);
     plan->layout = VIRTIO_LAYOUT_ONE;
     plan->slots = wanted < entries ? wanted : entries;
@@ -291,8 +291,10 @@ static int32_t plan_queue(struct virtio_net *net, uint32_t queue, uint32_t wante
         plan->slots = wanted < entries / 2 ? wanted : entries / 2;
         plan->entries = 2 * plan->slots;
     }
-    if (plan->slots < VIRTIO_NET_MIN_SLOTS)
-        return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_MISSING, VIRTIO_NET_FIELD_QUEUE_SIZE, queue, max, 2);
+    if (plan->slots < VIRTIO_NET_MIN_SLOTS) {
+        uint32_t least = plan->layout == VIRTIO_LAYOUT_CHAIN ? 2 : 1;
+        return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_MISSING, VIRTIO_NET_FIELD_QUEUE_SIZE, queue, max, least);
+    }
     uint32_t used = operations->queue_used(transport_context(&device->transport), queue);
     if (used != 0)
         return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_IN_USE, VIRTIO_NET_FIELD_QUEUE_READY, queue, used, 0);

@@ -11,7 +11,7 @@ pub const VIRTIO_NET_STORAGE_FIXED: u32 = 768;
 pub const VIRTIO_NET_STORAGE_PER_SLOT: u32 = 32;
 pub const VIRTIO_NET_STORAGE_ALIGNMENT: u32 = 64;
 pub const VIRTIO_NET_MAX_SLOTS: u32 = 32768;
-pub const VIRTIO_NET_MIN_SLOTS: u32 = 2;
+pub const VIRTIO_NET_MIN_SLOTS: u32 = 1;
 pub const VIRTIO_NET_NO_POOL: u32 = 4294967295;
 #[repr(C)]
 #[derive(Debug)]

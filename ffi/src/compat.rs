@@ -11,7 +11,7 @@
 
 use super::buffer::{Pool, RxBuffer, TxBuffer};
 use super::driver::{Info, Link, NetDevice, Options, Statistics};
-use super::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, translate};
+use super::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
 use super::virtio_drivers::{BufferDirection, Error, Hal, Result};
 use crate::sys::*;
@@ -45,7 +45,7 @@ struct Batches {
 
 /// A virtio network card, with the interface of `virtio_drivers::device::net::VirtIONet`.
 ///
-/// `QUEUE_SIZE` is a power of two from 2 to 32,768.
+/// `QUEUE_SIZE` is a power of two from 1 to 32,768; anything else does not compile.
 pub struct VirtIONet<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     net: ManuallyDrop<NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>>,
     pool: NonNull<Pool>,
@@ -77,7 +77,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// Sets the device up, with `QUEUE_SIZE` receive buffers of `buf_len` bytes each, header included.
     ///
     /// # Errors
-    /// `InvalidParam` where `buf_len` is below 1,526 or above 65,547 or `QUEUE_SIZE` is not a power of two from 2 to 32,768;
+    /// `InvalidParam` where `buf_len` is below 1,526 or above 65,547;
     /// `DmaError` where the `Hal` has no memory; `ConfigSpaceTooSmall`; `IoError` where the device does not keep to the rules.
     pub fn new(transport: T, buf_len: usize) -> Result<Self> {
         Self::with_options(transport, buf_len, Options::new())
@@ -90,6 +90,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// # Errors
     /// As [`Self::new`].
     pub fn with_options(transport: T, buf_len: usize, options: Options) -> Result<Self> {
+        const { check_queue_size(QUEUE_SIZE) };
         let frame = buf_len.checked_sub(HEADER).and_then(|bytes| u32::try_from(bytes).ok());
         let Some(frame) = frame.filter(|_| buf_len >= MIN_BUFFER_LEN) else { return Err(Error::InvalidParam) };
         let options = options.with_some_mac().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);

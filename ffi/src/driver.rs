@@ -162,7 +162,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Mmio(());
 
-/// One network card with up to `TX` and `RX` slots, powers of two from 2 to 32,768.
+/// One network card with up to `TX` and `RX` slots, powers of two from 1 to 32,768.
 ///
 /// The value may be moved freely. No call waits, but [`NetDevice::new`], [`NetDevice::recover`] and `drop` for a reset, with a limit.
 ///

@@ -8,7 +8,7 @@
 //! - `receive_wait` refuses to begin while other receive buffers are posted: they would be filled first.
 
 use super::driver::{Info, NetDevice, Options, Statistics};
-use super::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, translate};
+use super::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
 use super::virtio_drivers::{BufferDirection, Error, Hal, Result};
 use crate::Error as DriverError;
@@ -17,7 +17,7 @@ use core::ptr::NonNull;
 
 /// A virtio network card over the caller's buffers, with the interface of `virtio_drivers::device::net::VirtIONetRaw`.
 ///
-/// `QUEUE_SIZE` is a power of two from 2 to 32,768.
+/// `QUEUE_SIZE` is a power of two from 1 to 32,768; anything else does not compile.
 pub struct VirtIONetRaw<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     net: NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>,
     /// Receive buffers that the caller has not completed.
@@ -31,6 +31,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// # Errors
     /// As `VirtIONet::new`.
     pub fn new(transport: T) -> Result<Self> {
+        const { check_queue_size(QUEUE_SIZE) };
         // A `Hal` may copy what the device wrote only when the buffer is unshared, so C must not judge headers before that.
         let options = Options::new().with_some_mac().without_receive_pool().trust_header();
         let net = NetDevice::new(transport, options).map_err(translate)?;

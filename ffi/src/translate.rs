@@ -9,6 +9,14 @@ pub(crate) const MIN_BUFFER_LEN: usize = 1526;
 /// How often a full queue is looked at before `send` gives up, and frames in flight before `drop` does.
 pub(crate) const WAIT_LOOKS: usize = 1_000_000;
 
+/// Refuses to compile a queue that cannot be, as the original does.
+pub(crate) const fn check_queue_size(size: usize) {
+    assert!(
+        size.is_power_of_two() && size <= VIRTIO_NET_MAX_SLOTS as usize,
+        "QUEUE_SIZE is a power of two up to 32,768"
+    );
+}
+
 /// The original's error for a status code.
 pub(crate) fn translate(error: DriverError) -> Error {
     match error.code() {

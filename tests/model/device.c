@@ -232,7 +232,7 @@ static bool legacy_layout(const struct virtio_net_queue_memory *memory)
 
 static bool queue_memory_right(const struct model *model, const struct virtio_net_queue_memory *memory)
 {
-    if (memory->size < 2 || memory->size > model->queue_max[memory->queue] || (memory->size & (memory->size - 1)) != 0)
+    if (memory->size < 1 || memory->size > model->queue_max[memory->queue] || (memory->size & (memory->size - 1)) != 0)
         return false;
     if (memory->descriptors == 0 || memory->driver_area == 0 || memory->device_area == 0)
         return false;

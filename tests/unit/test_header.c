@@ -95,16 +95,26 @@ static void separate_in_the_smallest_ring(void **state)
     separate_header(f, 4, 2, 4);
 }
 
-/* Two descriptors hold one frame of two parts: that is no queue. */
+/* Two descriptors hold one frame of two parts; one does, behind a table. */
+static void separate_with_one_slot(void **state)
+{
+    struct fixture *f = *state;
+    separate_header(f, 1, 1, 1);
+    fixture_renew(f);
+    f->model->features &= ~MODEL_FEATURE(INDIRECT_DESC);
+    separate_header(f, 3, 1, 2);
+}
+
+/* One descriptor cannot hold a frame of two parts: that is no queue. */
 static void separate_without_room(void **state)
 {
     struct fixture *f = *state;
-    for (uint32_t maximum = 2; maximum < 4; maximum++) {
+    for (uint32_t maximum = 0; maximum < 2; maximum++) {
         fixture_renew(f);
         f->model->features &= ~(MODEL_FEATURE(ANY_LAYOUT) | MODEL_FEATURE(INDIRECT_DESC));
         f->model->queue_max[MODEL_TX] = maximum;
         assert_int_equal(fixture_init(f), VIRTIO_NET_ERROR_QUEUE_MISSING);
-        assert_int_equal(last_error_of(f).found, maximum);
+        assert_last_error(f, VIRTIO_NET_ERROR_QUEUE_MISSING, VIRTIO_NET_FIELD_QUEUE_SIZE, maximum, 2);
         assert_int_equal(last_error_of(f).queue, MODEL_TX);
     }
 }
@@ -233,6 +243,6 @@ static void header_is_read_once(void **state)
 TEST_PROGRAM(LEGACY_ONLY(ten_bytes), MODERN_ONLY(twelve_bytes), MODERN_ONLY(twelve_bytes_without_merging),
              LEGACY_ONLY(separate_with_twice_the_descriptors), LEGACY_ONLY(separate_by_indirect_tables),
              LEGACY_ONLY(separate_with_fewer_slots), LEGACY_ONLY(separate_in_the_smallest_ring),
-             LEGACY_ONLY(separate_without_room), LEGACY_ONLY(id_in_the_middle_of_a_chain), OVER_VARIANTS(fields_not_agreed_on),
-             OVER_VARIANTS(trusted_header), OVER_VARIANTS(fields_without_meaning), MODERN_ONLY(number_of_buffers),
-             OVER_VARIANTS(header_is_read_once))
+             LEGACY_ONLY(separate_with_one_slot), LEGACY_ONLY(separate_without_room), LEGACY_ONLY(id_in_the_middle_of_a_chain),
+             OVER_VARIANTS(fields_not_agreed_on), OVER_VARIANTS(trusted_header), OVER_VARIANTS(fields_without_meaning),
+             MODERN_ONLY(number_of_buffers), OVER_VARIANTS(header_is_read_once))

@@ -93,10 +93,10 @@ static void wrong_alignment(void **state)
 static void canaries(void **state)
 {
     struct fixture *f = *state;
-    static const uint32_t sizes[] = {2, 16, 256};
+    static const uint32_t sizes[] = {1, 2, 16, 256};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         uint64_t bytes = VIRTIO_NET_STORAGE_BYTES((uint64_t)sizes[i], 16);
-        uint8_t *place = aligned_alloc(64, bytes + 2 * CANARY);
+        uint8_t *place = aligned_alloc(64, (bytes + 2 * CANARY + 63) & ~(uint64_t)63);
         assert_non_null(place);
         memset(place, 0x5c, bytes + 2 * CANARY);
         f->options.tx_slots = sizes[i];

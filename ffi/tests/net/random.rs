@@ -129,6 +129,7 @@ fn nothing_is_lost_and_nothing_comes_twice() {
 #[test]
 fn nor_with_other_kinds_and_sizes() {
     for kind in KINDS {
+        check::<1>(kind, 5_000);
         check::<2>(kind, 5_000);
         check::<4>(kind, 5_000);
         check::<16>(kind, 10_000);

@@ -117,6 +117,7 @@ fn tokens_are_slots() {
         assert_eq!(shares(&plug), (2 * N + 2, 2 * N + 2), "{}", kind.name);
     }
     for kind in KINDS {
+        check::<1>(kind);
         check::<2>(kind);
         check::<16>(kind);
         check::<256>(kind);

@@ -39,6 +39,7 @@ fn in_order_and_round_the_ring() {
         assert_eq!(net.stats().rx_bytes, u64::from(received) * 60);
     }
     for kind in KINDS {
+        check::<1>(kind, 50);
         check::<2>(kind, 50);
         check::<16>(kind, 50);
         check::<256>(kind, 10);

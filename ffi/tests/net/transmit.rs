@@ -65,6 +65,7 @@ fn the_ring_fills_and_empties() {
         assert_eq!(statistics.tx_rekicks, 0);
     }
     for kind in KINDS {
+        check::<1>(kind, 100);
         check::<2>(kind, 100);
         check::<16>(kind, 100);
         check::<256>(kind, 10);
