@@ -1,0 +1,429 @@
+"""Measures the driver on the host beside DPDK's virtio PMD: `./run.sh bench --host`. See docs/performance-host.md.
+
+The peer of every program is the same: DPDK's testpmd on its vhost back end, on one processor; the program under test has the
+other. Variants take turns within each round, so that whatever else the machine does hits all of them.
+"""
+
+import argparse
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+LIMIT = 60  # seconds for one answer
+NO_DPDK = 3  # exit code
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One program and its arguments behind the socket's path."""
+    name: str
+    program: str
+    arguments: tuple = ()
+
+    @property
+    def dpdk(self):
+        return self.program == "hostbench-dpdk"
+
+    @property
+    def peer(self):
+        return self.program != "hostbench-model"
+
+
+OURS = Variant("virtio_net", "hostbench-vhost", ("256", "1"))
+OURS_FLAGS = Variant("virtio_net, no EVENT_IDX", "hostbench-vhost", ("256", "0"))
+MODEL = Variant("virtio_net, model device", "hostbench-model")
+EQUAL = Variant("DPDK, same features", "hostbench-dpdk", ("mrg_rxbuf=0,in_order=0", "0", "0"))
+QUICK = (OURS, EQUAL, OURS_FLAGS,
+         Variant("DPDK, vectorised RX", "hostbench-dpdk", ("mrg_rxbuf=0,in_order=0,vectorized=1", "192", "0")),
+         Variant("DPDK, in order", "hostbench-dpdk", ("mrg_rxbuf=0,in_order=1", "192", "0")))
+ALL = QUICK + (
+    Variant("DPDK, its defaults", "hostbench-dpdk", ("", "0", "0")),
+    Variant("DPDK, packed ring", "hostbench-dpdk", ("packed_vq=1,mrg_rxbuf=0,in_order=1", "192", "0")),
+    Variant("DPDK, packed, AVX-512", "hostbench-dpdk", ("packed_vq=1,mrg_rxbuf=0,in_order=1,vectorized=1", "192", "512")))
+SHAPES = ((60, 0), (60, 1), (1514, 0), (1514, 1))  # length, copying
+
+
+class Failure(RuntimeError):
+    """A result that must not be: lost frames, wrong bytes, a program that ends."""
+
+
+class Process:
+    """A program with lines in and out, and a limit on every wait."""
+
+    def __init__(self, command, log):
+        self.log = open(log, "w+", encoding="utf-8")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
+                                        start_new_session=True)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.process.stdout, selectors.EVENT_READ)
+        self.text = ""
+
+    def write(self, line):
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.fail("has ended")
+
+    def read_until(self, pattern):
+        """What the program wrote up to the end of a match, and the match."""
+        end = time.monotonic() + LIMIT
+        while True:
+            found = re.search(pattern, self.text)
+            if found:
+                self.text = self.text[found.end():]
+                return found
+            if not self.selector.select(max(0, end - time.monotonic())):
+                self.fail(f"said nothing for {LIMIT} s")
+            data = self.process.stdout.read()
+            if data == b"":
+                self.fail("has ended")
+            self.text += (data or b"").decode(errors="replace")
+
+    def stderr(self):
+        self.log.flush()
+        self.log.seek(0)
+        return self.log.read()
+
+    def fail(self, what):
+        tail = "\n".join((self.stderr() + self.text).strip().splitlines()[-12:])
+        raise Failure(f"{' '.join(self.process.args)} {what}:\n{tail}")
+
+    def close(self):
+        """Ends the program, which may have something to say with its status."""
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            return -1
+        finally:
+            self.selector.close()
+            self.process.stdout.close()
+            self.log.close()
+
+
+class Peer(Process):
+    """testpmd, waiting at a vhost-user socket. Its forwarding modes: io sends back, rxonly, txonly."""
+
+    def __init__(self, processor, place):
+        self.path = place / "vhost.sock"
+        super().__init__(
+            ["taskset", "-c", str(processor), "stdbuf", "-oL", "dpdk-testpmd", "--lcores", f"(0,1)@{processor}", "--no-huge", "-m", "64", "--no-pci",
+             "--no-telemetry", "--no-shconf", f"--file-prefix=hostbench-peer-{os.getpid()}",
+             "--vdev", f"net_vhost0,iface={self.path},queues=1", "--",
+             "-i", "--nb-cores=1", "--no-mlockall", "--total-num-mbufs=4096", "--forward-mode=io"], place / "testpmd.log")
+        self.counters()
+
+    def tell(self, *commands):
+        for command in commands:
+            self.write(command)
+        return self.counters()
+
+    def counters(self):
+        """Frames received and sent since the start. Also says that every command before it is done."""
+        self.write("show port stats 0")
+        found = self.read_until(r"NIC statistics for port 0 [^#]*#+\s+RX-packets: (\d+)[^#]*?TX-packets: (\d+)[^#]*#{20,}")
+        return int(found[1]), int(found[2])
+
+    def forward(self, mode, length=None):
+        self.tell("stop", f"set fwd {mode}", *([f"set txpkts {length}"] if length else []), "start")
+
+    def close(self):
+        try:
+            self.write("stop")
+            self.write("quit")
+        except Failure:
+            pass
+        return super().close()
+
+
+class Program(Process):
+    """One of the bench programs."""
+
+    def __init__(self, bench, variant, wrapper=()):
+        self.variant = variant
+        where = [str(bench.peer.path)] if variant.peer else []
+        super().__init__(["taskset", "-c", str(bench.processor), *wrapper, str(bench.build / variant.program), *where,
+                          *variant.arguments], bench.place / "program.log")
+
+    def ask(self, mode, length=0, frames=0, copying=0):
+        self.write(f"{mode} {length} {frames} {copying}")
+        answer = json.loads(self.read_until(r"\{[^\n]*\}\n")[0])
+        if answer["bad"] or answer["lost"] or answer["dropped"]:
+            raise Failure(f"{self.variant.name}: {answer}")
+        return answer
+
+    def paths(self):
+        """Which of its functions the PMD has chosen, in its own words."""
+        return sorted(set(re.findall(r"using (.* [RT]x) path", self.stderr())))
+
+    def finish(self):
+        paths = self.paths()
+        status = self.close()
+        if status != 0:
+            raise Failure(f"{self.variant.name} ended with status {status}")
+        return paths
+
+
+class Bench:
+    def __init__(self, build, place, frames, processors):
+        self.build = build
+        self.place = place
+        self.frames = frames
+        self.processor = processors[1]
+        self.peer = None
+        self.peer_processor = processors[0]
+        self.rows = []
+        self.paths = {}
+
+    def keep(self, variant, round_number, answer, **more):
+        self.rows.append({"variant": variant.name, "round": round_number, **answer, **more})
+
+    # ---- one program's work in one round
+
+    def verify(self, variant):
+        program = Program(self, variant)
+        self.keep(variant, -1, program.ask("verify", frames=4096))
+        self.paths[variant.name] = program.finish()
+
+    def time_groups(self, program, round_number):
+        for length, copying in SHAPES:
+            answer = program.ask("groups", length, self.frames, copying)
+            if answer["turns"] == 0:
+                raise Failure(f"{program.variant.name}: the peer was late in every turn of the ring")
+            self.keep(program.variant, round_number, answer)
+
+    def time_echo(self, program, round_number):
+        for length in (60, 1514):
+            self.keep(program.variant, round_number, program.ask("echo", length, self.frames))
+
+    def time_send(self, program, round_number):
+        for length in (60, 1514):
+            before = self.peer.counters()[0]
+            answer = program.ask("send", length, self.frames)
+            deadline = time.monotonic() + 3
+            while (seen := self.peer.counters()[0] - before) != answer["sent"] and time.monotonic() < deadline:
+                time.sleep(0.05)
+            if seen != answer["sent"]:
+                raise Failure(f"{program.variant.name}: {answer['sent']} frames sent, {seen} seen by the peer")
+            self.keep(program.variant, round_number, answer)
+
+    def time_receive(self, program, round_number):
+        for length in (60, 1514):
+            before = self.peer.counters()[1]
+            self.peer.forward("txonly", length)
+            answer = program.ask("receive", length, self.frames)
+            sent = self.peer.tell("stop")[1] - before
+            seen = answer["received"] + program.ask("drain", length)["received"]
+            if seen != sent:
+                raise Failure(f"{program.variant.name}: {sent} frames sent by the peer, {seen} received")
+            self.keep(program.variant, round_number, answer)
+
+    def round(self, variant, number):
+        program = Program(self, variant)
+        if not variant.peer:
+            self.time_groups(program, number)
+            program.finish()
+            return
+        self.peer.forward("io")
+        self.time_groups(program, number)
+        self.time_echo(program, number)
+        self.peer.forward("rxonly")
+        self.time_send(program, number)
+        self.time_receive(program, number)
+        program.finish()
+        self.peer.forward("io")
+
+    # ---- instructions
+
+    def count(self, variant):
+        """Instructions a frame in each kind of call, by callgrind; a bracket's own are taken off."""
+        out = self.place / "callgrind"
+        if self.peer:
+            self.peer.forward("io")
+        program = Program(self, variant, ("valgrind", "-q", "--tool=callgrind", "--collect-atstart=no",
+                                          f"--callgrind-out-file={out}"))
+        for length, copying in SHAPES:
+            answer = program.ask("count", length, 0, copying)
+            totals = {}
+            for dump in self.place.glob("callgrind.*"):
+                text = dump.read_text(errors="replace")
+                name = re.search(r"^desc: Trigger: Client Request: (\w+)$", text, re.M)
+                total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
+                if name and total:
+                    totals.setdefault(name[1], []).append(int(total[1]))
+                dump.unlink()
+            if not totals.get("send"):
+                raise Failure(f"{variant.name}: the peer was late in every turn of the ring under callgrind")
+            empty = statistics.median(totals["empty"]) / 2
+            calls = {name: (statistics.median(values) - (empty * 8 if statistics.median(values) else 0)) / 256
+                     for name, values in totals.items() if name != "empty"}
+            self.keep(variant, -1, {**answer, **{f"{name}_instructions": value for name, value in calls.items()}})
+        program.finish()
+
+
+# ---- what came of it
+
+def spread(values):
+    return f"{statistics.median(values):6.1f} ({min(values):.1f}-{max(values):.1f})"
+
+
+def pick(rows, variant, mode, length, copying=0):
+    return [row for row in rows if row["variant"] == variant and row["mode"] == mode and row["length"] == length and
+            row["copying"] == copying]
+
+
+def tx(row):
+    return row["reserve_ns"] + row["send_ns"]
+
+
+def rx(row):
+    return row["receive_ns"] + row["release_ns"]
+
+
+def whole(row):
+    return row["out_ns"] + row["in_ns"]
+
+
+def ratio(rows, reference, value):
+    """The median over the rounds of one variant's figure by another's in the same round."""
+    other = {row["round"]: value(row) for row in reference}
+    ratios = [value(row) / other[row["round"]] for row in rows if other.get(row["round"])]
+    return statistics.median(ratios) if ratios else float("nan")
+
+
+def table(header, lines):
+    widths = [max(len(str(line[column])) for line in [header, *lines]) for column in range(len(header))]
+    for line in [header, ["-" * width for width in widths], *lines]:
+        print("| " + " | ".join(str(cell).ljust(width) for cell, width in zip(line, widths)) + " |")
+    print()
+
+
+def print_groups(rows, variants):
+    for length, copying in SHAPES:
+        print(f"{length} bytes, {'copying' if copying else 'in place'}, bursts of 32: ns a frame inside the calls; the whole"
+              " also writes and reads the frames\n")
+        reference = pick(rows, OURS.name, "groups", length, copying)
+        lines = []
+        for variant in variants:
+            mine = pick(rows, variant.name, "groups", length, copying)
+            if not mine:
+                continue
+            counted = pick(rows, variant.name, "count", length, copying)
+            calls = [counted[0].get(f"{name}_instructions", 0) for name in ("reserve", "send", "receive", "release")] \
+                if counted else None
+            lines.append([variant.name, spread([tx(row) for row in mine]), spread([rx(row) for row in mine]),
+                          spread([whole(row) for row in mine]),
+                          *(f"{ratio(reference, mine, value):.2f}" if reference else "" for value in (tx, rx, whole)),
+                          *((f"{calls[0] + calls[1]:.1f}", f"{calls[2] + calls[3]:.1f}") if calls else ("", ""))])
+        table(["", "TX ns", "RX ns", "whole ns", "virtio_net / this: TX", "RX", "whole", "TX instructions", "RX instructions"],
+              lines)
+
+
+def print_walls(rows, variants):
+    print("As fast as it goes, ns a frame by the clock; the peer copies each frame and is the slower side\n")
+    lines = []
+    for variant in variants:
+        cells = [[row["wall_ns"] for row in pick(rows, variant.name, mode, length)]
+                 for mode in ("send", "receive", "echo") for length in (60, 1514)]
+        if all(cells):
+            lines.append([variant.name, *map(spread, cells)])
+    table(["", "send 60", "send 1514", "receive 60", "receive 1514", "there and back 60", "there and back 1514"], lines)
+
+
+def version(*command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip().splitlines()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return "unknown"
+
+
+def versions():
+    processor = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
+    return {"dpdk": version("pkg-config", "--modversion", "libdpdk"),
+            "dpdk_package": version("dpkg-query", "-W", "-f", "${Version}", "dpdk-dev"),
+            "compiler": version(os.environ.get("CC", "cc"), "--version"), "valgrind": version("valgrind", "--version"),
+            "kernel": os.uname().release, "processor": processor[1] if processor else os.uname().machine,
+            "commit": version("git", "rev-parse", "--short", "HEAD")}
+
+
+def measure(bench, variants, rounds, counting):
+    for variant in variants:
+        bench.verify(variant)
+    print(f"Checked: {4 * 4096} frames of every length byte for byte, each way, with each variant", file=sys.stderr)
+    for number in range(rounds):
+        order = variants if number % 2 == 0 else variants[::-1]
+        for variant in order:
+            bench.round(variant, number)
+        print(f"Round {number + 1} of {rounds}", file=sys.stderr)
+    for variant in variants if counting else ():
+        if "512" not in variant.arguments:  # callgrind knows no AVX-512
+            bench.count(variant)
+
+
+def main():
+    arguments = argparse.ArgumentParser(prog="run.sh bench --host")
+    arguments.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
+    arguments.add_argument("--output", type=Path, required=True, help=argparse.SUPPRESS)
+    arguments.add_argument("--rounds", type=int, help="rounds (7; 3 with --quick)")
+    arguments.add_argument("--frames", type=int, help="frames of each measurement (262144; 65536 with --quick)")
+    arguments.add_argument("--quick", action="store_true", help="fewer variants, rounds and frames")
+    arguments.add_argument("--no-counts", action="store_true", help="no instruction counts")
+    chosen = arguments.parse_args()
+    rounds = chosen.rounds or (3 if chosen.quick else 7)
+    frames = chosen.frames or (65536 if chosen.quick else 262144)
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        sys.exit("the host bench needs two processors: one for the driver, one for its peer")
+    with_dpdk = (chosen.build / "hostbench-dpdk").exists() and shutil.which("dpdk-testpmd") is not None
+    variants = ((*(QUICK if chosen.quick else ALL),) if with_dpdk else ()) + (MODEL,)
+    began, load = time.time(), os.getloadavg()
+    with tempfile.TemporaryDirectory() as place:
+        bench = Bench(chosen.build, Path(place), frames, processors)
+        try:
+            if with_dpdk:
+                bench.peer = Peer(bench.peer_processor, bench.place)
+                bench.peer.forward("io")
+            measure(bench, variants, rounds, not chosen.no_counts)
+        except Failure as failure:
+            sys.exit(f"host bench: {failure}")
+        finally:
+            if bench.peer:
+                bench.peer.close()
+    result = {"versions": versions(), "load_before": load, "load_after": os.getloadavg(), "seconds": round(time.time() - began),
+              "paths": bench.paths, "variants": [vars(variant) for variant in variants], "rows": bench.rows}
+    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    chosen.output.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print(", ".join(f"{key} {value}" for key, value in result["versions"].items()))
+    print(f"load average {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after; {rounds} rounds of {frames} frames;"
+          " medians (lowest-highest)\n")
+    print_groups(bench.rows, variants)
+    if not with_dpdk:
+        print("host bench: DPDK cannot be had here (dpdk-testpmd of the package dpdk-dev, and libdpdk-dev): only the model"
+              " device was measured", file=sys.stderr)
+        sys.exit(NO_DPDK)
+    print_walls(bench.rows, variants)
+    for name, paths in bench.paths.items():
+        if paths:
+            print(f"{name}: {', '.join(paths)}")
+    print(f"\nAll rows: {chosen.output}")
+
+
+if __name__ == "__main__":
+    main()
