@@ -15,6 +15,7 @@ usage() {
                           without one it is --check
 ./run.sh test [STAGE...]  run the tests, quick ones first: lint unit cross rust qemu
 ./run.sh bench --counts [PATTERN...]  instructions a packet on each path, in seconds (CC=gcc: with gcc)
+./run.sh bench --host [--quick]  ns and instructions a packet on this machine, beside DPDK's virtio driver
 ./run.sh clean            remove what was built
 ./run.sh help             this text
 
@@ -115,6 +116,21 @@ needs() {
     rust)
         echo "clang-19 clang-19"
         echo "libclang_found libclang1-19"
+        ;;
+    hostbench)
+        echo "cmake cmake"
+        echo "ninja ninja-build"
+        echo "gcc gcc"
+        echo "/usr/include/stdio.h libc6-dev"
+        echo "/usr/include/linux/vhost.h linux-libc-dev"
+        echo "pkg-config pkg-config"
+        echo "/usr/include/valgrind/callgrind.h valgrind"
+        echo "valgrind valgrind"
+        echo "python3 python3"
+        ;;
+    dpdk)
+        echo "dpdk-testpmd dpdk-dev"
+        echo "/usr/include/dpdk/rte_ethdev.h libdpdk-dev"
         ;;
     esac
 }
@@ -514,6 +530,20 @@ run_bench() {
     limit 600 python3 tests/bench/bench.py --kernel "target/$target/release/bench-kernel" "$@"
 }
 
+# Without DPDK the model device is measured, and the exit code is 3.
+run_host_bench() {
+    local cc=${CC:-gcc}
+    install_needs hostbench
+    if ! (install_needs dpdk); then
+        echo "run.sh: no DPDK: nothing to compare with (on Debian: apt-get install dpdk-dev libdpdk-dev)" >&2
+    fi
+    say "The host bench, with $cc"
+    limit 120 cmake -S tests/hostbench -B "build/hostbench-$cc" -G Ninja -DCMAKE_C_COMPILER="$cc" >/dev/null ||
+        die "the host bench was not configured"
+    limit 600 cmake --build "build/hostbench-$cc" >&2 || die "the host bench was not built"
+    CC=$cc limit 1800 python3 tests/hostbench/hostbench.py --build "build/hostbench-$cc" --output build/bench/host.json "$@"
+}
+
 # --- Command line ---
 
 here=$PWD
@@ -553,6 +583,12 @@ done
 case $verb in
 boot) boot ;;
 test) run_tests ${arguments[@]+"${arguments[@]}"} ;;
-bench) run_bench ${arguments[@]+"${arguments[@]}"} ;;
+bench)
+    if [ "${arguments[0]:-}" = --host ]; then
+        run_host_bench ${arguments[@]+"${arguments[@]:1}"}
+    else
+        run_bench ${arguments[@]+"${arguments[@]}"}
+    fi
+    ;;
 clean) rm -rf build target ;;
 esac

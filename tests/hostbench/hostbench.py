@@ -63,7 +63,7 @@ class Process:
     def __init__(self, command, log):
         self.log = open(log, "w+", encoding="utf-8")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-                                        start_new_session=True)
+                                        start_new_session=True, env={**os.environ, "RUNTIME_DIRECTORY": str(Path(log).parent)})
         os.set_blocking(self.process.stdout.fileno(), False)
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.process.stdout, selectors.EVENT_READ)
@@ -368,8 +368,9 @@ def measure(bench, variants, rounds, counting):
         bench.verify(variant)
     print(f"Checked: {4 * 4096} frames of every length byte for byte, each way, with each variant", file=sys.stderr)
     for number in range(rounds):
-        order = variants if number % 2 == 0 else variants[::-1]
-        for variant in order:
+        turn = number * 2 % len(variants)  # whoever was first is not always next to whoever was second
+        order = variants[turn:] + variants[:turn]
+        for variant in order if number % 2 == 0 else order[::-1]:
             bench.round(variant, number)
         print(f"Round {number + 1} of {rounds}", file=sys.stderr)
     for variant in variants if counting else ():

@@ -125,11 +125,12 @@ static bool start_environment(const char *program, const char *path, const char 
 {
     char device[512], prefix[64], vectors[64];
     snprintf(vectors, sizeof vectors, "--force-max-simd-bitwidth=%s", vector_bits);
-    snprintf(device, sizeof device, "net_virtio_user0,path=%s,queues=1,queue_size=%d%s%s", path, SLOTS, options[0] != 0 ? "," : "",
-             options);
+    snprintf(device, sizeof device, "net_virtio_user0,path=%s,queues=1,queue_size=%d%s%s", path, SLOTS,
+             options[0] != 0 ? "," : "", options);
     snprintf(prefix, sizeof prefix, "--file-prefix=hostbench-%ld", (long)getpid());
-    const char *words[] = {program, "--no-huge", "-m", "64", "--no-pci", "--no-telemetry", "--no-shconf", prefix,
-                           "--vdev", device, "--log-level", "pmd.net.virtio.init:info", vectors};
+    const char *words[] = {program,       "--no-huge", "-m",     "64",   "--no-pci",    "--no-telemetry",
+                           "--no-shconf", prefix,      "--vdev", device, "--log-level", "pmd.net.virtio.init:info",
+                           vectors};
     enum { WORDS = sizeof words / sizeof words[0] };
     char *copies[WORDS];
     for (int i = 0; i < WORDS; i++)

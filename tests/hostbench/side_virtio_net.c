@@ -109,9 +109,10 @@ static void side_report(struct side *side)
     struct virtio_net_info info = VIRTIO_NET_INFO_INIT;
     (void)virtio_net_get_statistics(side->net, &statistics);
     (void)virtio_net_get_info(side->net, &info);
-    printf(",\"features\":\"0x%" PRIx64 "\",\"tx_kicks\":%" PRIu64 ",\"rx_kicks\":%" PRIu64 ",\"rekicks\":%" PRIu64 ",\"tx_frames\":%" PRIu64
-           ",\"rx_frames\":%" PRIu64 ",\"dropped\":%" PRIu64,
-           info.features, statistics.tx_kicks, statistics.rx_kicks, statistics.tx_rekicks + statistics.rx_rekicks, statistics.tx_frames, statistics.rx_frames,
+    printf(",\"features\":\"0x%" PRIx64 "\",\"tx_kicks\":%" PRIu64 ",\"rx_kicks\":%" PRIu64 ",\"rekicks\":%" PRIu64
+           ",\"tx_frames\":%" PRIu64 ",\"rx_frames\":%" PRIu64 ",\"dropped\":%" PRIu64,
+           info.features, statistics.tx_kicks, statistics.rx_kicks, statistics.tx_rekicks + statistics.rx_rekicks,
+           statistics.tx_frames, statistics.rx_frames,
            statistics.rx_dropped_short + statistics.rx_dropped_long + statistics.rx_dropped_header);
 }
 
@@ -126,7 +127,8 @@ int main(int count, char **arguments)
     side->net = (struct virtio_net *)storage;
     if (!card_open(&side->card, count, arguments))
         return 1;
-    int32_t code = virtio_net_init(side->net, sizeof storage, side->card.transport, side->card.platform, side->card.context, NULL);
+    int32_t code =
+        virtio_net_init(side->net, sizeof storage, side->card.transport, side->card.platform, side->card.context, NULL);
     if (code < 0) {
         fprintf(stderr, "%s: %s\n", virtio_net_status_name(code), virtio_net_status_text(code));
         return 1;

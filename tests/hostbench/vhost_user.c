@@ -41,13 +41,13 @@ enum request {
 enum { MESSAGE_VERSION = 1, MESSAGE_VERSION_MASK = 3, MESSAGE_REPLY = 4, MESSAGE_NEED_REPLY = 8, PATIENCE_SECONDS = 10 };
 enum { STATUS_DRIVER_OK = 4 };
 
-#define FEATURE_PROTOCOL       (UINT64_C(1) << 30)
-#define PROTOCOL_REPLY_ACK     (UINT64_C(1) << 3)
-#define PROTOCOL_STATUS        (UINT64_C(1) << 16)
-#define MEMORY_BYTES           ((uint64_t)VHOST_USER_PAGES * VHOST_USER_PAGE_BYTES)
-#define FEATURE(name)          (UINT64_C(1) << VIRTIO_NET_FEATURE_##name)
-#define FRONT_END_FEATURES     FEATURE(MAC)                              /* of the configuration space, which is kept here */
-#define CONFIG_SPACE_FEATURES  (FEATURE(MAC) | FEATURE(STATUS) | FEATURE(MTU) | FEATURE(MQ) | FEATURE(CTRL_VQ))
+#define FEATURE_PROTOCOL      (UINT64_C(1) << 30)
+#define PROTOCOL_REPLY_ACK    (UINT64_C(1) << 3)
+#define PROTOCOL_STATUS       (UINT64_C(1) << 16)
+#define MEMORY_BYTES          ((uint64_t)VHOST_USER_PAGES * VHOST_USER_PAGE_BYTES)
+#define FEATURE(name)         (UINT64_C(1) << VIRTIO_NET_FEATURE_##name)
+#define FRONT_END_FEATURES    FEATURE(MAC) /* of the configuration space, which is kept here */
+#define CONFIG_SPACE_FEATURES (FEATURE(MAC) | FEATURE(STATUS) | FEATURE(MTU) | FEATURE(MQ) | FEATURE(CTRL_VQ))
 
 struct memory_table {
     uint32_t regions;
@@ -110,7 +110,8 @@ static bool get(struct vhost_user *front, struct message *message)
     errno = 0;
     if (recv(front->socket, message, MESSAGE_HEADER, MSG_WAITALL) != MESSAGE_HEADER)
         return fail(front, request, "no answer");
-    if (message->request != request || (message->flags & (MESSAGE_VERSION_MASK | MESSAGE_REPLY)) != (MESSAGE_VERSION | MESSAGE_REPLY) ||
+    if (message->request != request ||
+        (message->flags & (MESSAGE_VERSION_MASK | MESSAGE_REPLY)) != (MESSAGE_VERSION | MESSAGE_REPLY) ||
         message->bytes != wanted)
         return fail(front, request, "an answer to something else");
     if (recv(front->socket, &message->payload, wanted, MSG_WAITALL) != (ssize_t)wanted)
@@ -241,8 +242,8 @@ static int32_t random_bytes(void *context, uint8_t *buffer, uint32_t bytes)
 static void print(void *context, uint32_t level, int32_t code, const char *text, uint64_t a, uint64_t b)
 {
     (void)context;
-    fprintf(stderr, "virtio-net: level %u, %s: %s: %llu, %llu\n", level, virtio_net_status_name(code), text, (unsigned long long)a,
-            (unsigned long long)b);
+    fprintf(stderr, "virtio-net: level %u, %s: %s: %llu, %llu\n", level, virtio_net_status_name(code), text,
+            (unsigned long long)a, (unsigned long long)b);
 }
 
 const struct virtio_net_platform vhost_user_platform = {
@@ -281,7 +282,8 @@ static void write_features(void *context, const uint32_t *words, uint32_t count)
 {
     struct vhost_user *front = context;
     front->accepted = words[0] | (count > 1 ? (uint64_t)words[1] << 32 : 0);
-    (void)tell_value(front, SET_FEATURES, (front->accepted & ~FRONT_END_FEATURES) | (front->back_end_features & FEATURE_PROTOCOL), -1);
+    (void)tell_value(front, SET_FEATURES, (front->accepted & ~FRONT_END_FEATURES) | (front->back_end_features & FEATURE_PROTOCOL),
+                     -1);
 }
 
 static uint32_t get_status(void *context)

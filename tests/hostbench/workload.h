@@ -18,7 +18,7 @@
  *   verify 0 FRAMES 0          frames of every length there and back, compared byte for byte
  *   groups LENGTH FRAMES COPY  GROUP frames out in full bursts, a wait, GROUP frames in; each side's calls are timed
  *   count LENGTH FRAMES COPY   the same, for callgrind: one kind of call is collected after the other
- *   echo LENGTH FRAMES 0       there and back as fast as it goes, WINDOW frames under way
+ *   echo LENGTH FRAMES 0       there and back as fast as it goes, WINDOW frames under way; the clock is read every CHUNK frames
  *   send LENGTH FRAMES 0       to a peer that only receives
  *   receive LENGTH FRAMES 0    from a peer that only sends
  *   drain 0 0 0                takes what is left of that
@@ -34,7 +34,7 @@
 #include <time.h>
 #include <valgrind/callgrind.h>
 
-enum { WINDOW = 192, MAX_TURNS = 1 << 15, WARM_TURNS = 8, COUNTED_TURNS = 8 };
+enum { WINDOW = 192, MAX_TURNS = 1 << 15, WARM_TURNS = 8, COUNTED_TURNS = 8, CHUNK = 1024 };
 
 /* The brackets. EMPTY holds no call: what a bracket itself costs. OUT and IN hold a whole group, with the writing and the reading
  * of the frames and the brackets inside. */
@@ -54,6 +54,7 @@ struct bench {
     double ticks_per_ns;
     uint32_t *times[BRACKETS]; /* ticks of each turn of the ring with full bursts only */
     uint32_t turns, odd_turns; /* how many, and how many others */
+    uint64_t since;            /* of a chunk, ns */
     uint64_t sent, received, bad, lost;
     bool exact;   /* whole frames are made and compared */
     bool foreign; /* frames are the peer's own */
@@ -292,7 +293,8 @@ static void run_groups(struct bench *bench, uint64_t frames)
             continue;
         }
         for (uint32_t bracket = 0; bracket < BRACKETS; bracket++)
-            bench->times[bracket][bench->turns] = bench->ticks[bracket] < UINT32_MAX ? (uint32_t)bench->ticks[bracket] : UINT32_MAX;
+            bench->times[bracket][bench->turns] =
+                bench->ticks[bracket] < UINT32_MAX ? (uint32_t)bench->ticks[bracket] : UINT32_MAX;
         bench->turns++;
     }
 }
@@ -318,6 +320,16 @@ static void run_counted(struct bench *bench)
     }
 }
 
+/* The clock at every CHUNK frames. */
+static void keep_pace(struct bench *bench, uint64_t done)
+{
+    if (done < (uint64_t)(bench->turns + 1) * CHUNK || bench->turns == MAX_TURNS)
+        return;
+    uint64_t now = now_ns();
+    bench->times[OUT][bench->turns++] = now - bench->since < UINT32_MAX ? (uint32_t)(now - bench->since) : UINT32_MAX;
+    bench->since = now;
+}
+
 static void run_echo(struct bench *bench, uint64_t frames)
 {
     for (uint64_t since = 0; bench->received < frames;) {
@@ -326,6 +338,7 @@ static void run_echo(struct bench *bench, uint64_t frames)
         if (left != 0 && way + BURST <= WINDOW)
             moved = send_burst(bench, left < BURST ? (uint32_t)left : BURST);
         moved += receive_burst(bench, BURST);
+        keep_pace(bench, bench->received);
         if (moved != 0)
             since = 0;
         else if (given_up(bench, &since))
@@ -343,6 +356,7 @@ static void run_one_way(struct bench *bench, uint64_t frames, bool sending)
             since = 0;
         else if (given_up(bench, &since))
             break;
+        keep_pace(bench, *done);
     }
 }
 
@@ -384,7 +398,7 @@ static double median_ticks(struct bench *bench, enum bracket bracket)
 {
     uint32_t *values = bench->times[bracket];
     if (bench->turns == 0)
-        return 0;
+        return 0.0;
     qsort(values, bench->turns, sizeof *values, compare);
     return values[bench->turns / 2];
 }
@@ -400,16 +414,16 @@ static void print_times(struct bench *bench)
     }
 }
 
-static void answer(struct bench *bench, const char *mode, uint64_t frames, uint64_t wall_ns)
+static void answer(struct bench *bench, const char *mode)
 {
-    printf("{\"mode\":\"%s\",\"length\":%u,\"copying\":%d,\"frames\":%" PRIu64 ",\"sent\":%" PRIu64 ",\"received\":%" PRIu64
-           ",\"bad\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"wall_ns\":%.3f",
-           mode, bench->length, bench->copying, frames, bench->sent, bench->received, bench->bad, bench->lost,
-           frames != 0 ? (double)wall_ns / (double)frames : 0.0);
+    printf("{\"mode\":\"%s\",\"length\":%u,\"copying\":%d,\"sent\":%" PRIu64 ",\"received\":%" PRIu64 ",\"bad\":%" PRIu64
+           ",\"lost\":%" PRIu64 ",\"turns\":%u,\"odd_turns\":%u",
+           mode, bench->length, bench->copying, bench->sent, bench->received, bench->bad, bench->lost, bench->turns,
+           bench->odd_turns);
     if (strcmp(mode, "groups") == 0)
         print_times(bench);
-    if (strcmp(mode, "groups") == 0 || strcmp(mode, "count") == 0)
-        printf(",\"turns\":%u,\"odd_turns\":%u", bench->turns, bench->odd_turns);
+    if (strcmp(mode, "echo") == 0 || strcmp(mode, "send") == 0 || strcmp(mode, "receive") == 0)
+        printf(",\"wall_ns\":%.3f", median_ticks(bench, OUT) / CHUNK);
     side_report(&bench->side);
     printf("}\n");
     fflush(stdout);
@@ -454,10 +468,11 @@ static int obey(struct bench *bench)
         bench->sent = bench->received = bench->bad = bench->lost = 0;
         memset(bench->calls, 0, sizeof bench->calls);
         bench->foreign = strcmp(mode, "receive") == 0 || strcmp(mode, "drain") == 0;
-        uint64_t begin = now_ns();
+        bench->turns = bench->odd_turns = 0;
+        bench->since = now_ns();
         if (!run_mode(bench, mode, frames))
             return 1;
-        answer(bench, mode, frames, now_ns() - begin);
+        answer(bench, mode);
     }
     return 0;
 }
