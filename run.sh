@@ -6,14 +6,15 @@ set -uo pipefail
 readonly target=aarch64-unknown-none
 readonly kernel=target/$target/release/kernel
 readonly disk=build/disk.img
-readonly stages=(lint unit cross rust qemu)
+readonly stages=(lint unit cross rust package qemu)
 
 usage() {
     cat <<'END'
 ./run.sh [OPTIONS]        set up what is missing, build the kernel, boot it in QEMU; on a terminal it ends in
                           the kernel's serial monitor (`help` there lists its commands, `poweroff` ends it),
                           without one it is --check
-./run.sh test [STAGE...]  run the tests, quick ones first: lint unit cross rust qemu
+./run.sh test [STAGE...]  run the tests, quick ones first: lint unit cross rust package
+                          qemu
 ./run.sh bench --counts [PATTERN...]  instructions a packet on each path, in seconds (CC=gcc: with gcc)
 ./run.sh bench --host [--quick]  ns and instructions a packet on this machine, beside DPDK's virtio driver
 ./run.sh clean            remove what was built
@@ -79,17 +80,17 @@ catch_signals() {
 # What a stage uses, one line each: a command, a file, or a *_found function here, and the Debian package that brings it.
 needs() {
     case $1 in
-    boot | qemu)
+    boot | package | qemu)
         echo "qemu-system-aarch64 qemu-system-arm"
         echo "qemu-system-aarch64 ipxe-qemu"
         ;;&
-    boot | lint | rust | qemu)
+    boot | lint | rust | package | qemu)
         echo "/etc/ssl/certs/ca-certificates.crt ca-certificates"
         echo "cc gcc"
         echo "/usr/include/stdio.h libc6-dev"
         echo "clang_found clang-19"
         ;;&
-    cross | qemu)
+    cross | package | qemu)
         echo "python3 python3"
         echo "ensurepip_found python3-venv"
         ;;&
@@ -97,7 +98,7 @@ needs() {
         echo "clang-format-19 clang-format-19"
         echo "shellcheck shellcheck"
         ;;
-    unit | cross)
+    unit | cross | package)
         echo "cmake cmake"
         echo "ninja ninja-build"
         echo "gcc gcc"
@@ -109,9 +110,14 @@ needs() {
         echo "/usr/include/cmocka.h libcmocka-dev"
         echo "/usr/lib/llvm-19/lib/clang/19/lib/linux libclang-rt-19-dev"
         ;;
-    cross)
+    cross | package)
         echo "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu"
         echo "riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf"
+        ;;&
+    package)
+        echo "qemu-system-riscv64 qemu-system-misc"
+        echo "make make"
+        echo "pkg-config pkgconf"
         ;;
     rust)
         echo "clang-19 clang-19"
@@ -413,6 +419,7 @@ stage_lint() {
     clang-format-19 --style=file:.clang-format --dry-run -Werror "${sources[@]}" || failed=1
     shellcheck run.sh .ci/run || failed=1
     for_host fmt --all --check || failed=1
+    "$rust_bin/rustfmt" --check --edition 2024 tests/consumers/rust-crate/{build,src/main}.rs || failed=1
     if [ ! -x "$rust_bin/cargo-clippy" ]; then
         echo "run.sh: $rust_bin has no clippy, and no package brings it for this toolchain: clippy was not run" >&2
         return "$failed"
@@ -472,6 +479,9 @@ stage_rust() {
     return "$failed"
 }
 
+# The packages as strangers use them. Their tests call Cargo and CMake themselves.
+stage_package() { BUILD_STD="${build_std[*]}" run_pytest 600 -n 2 --dist loadfile tests/consumers; }
+
 # The kernel with the other driver is put aside, for the tests that compare both.
 stage_qemu() {
     local failed=0
@@ -495,9 +505,9 @@ run_tests() {
         [[ " ${stages[*]} " = *" $stage "* ]] || die "no stage '$stage'; there are: ${stages[*]}"
     done
     install_needs "$@"
-    if [[ " $* " =~ \ (lint|rust|qemu)\  ]]; then set_up_rust; fi
+    if [[ " $* " =~ \ (lint|rust|package|qemu)\  ]]; then set_up_rust; fi
     if [[ " $* " =~ \ lint\  ]]; then set_up_lint; fi
-    if [[ " $* " =~ \ (cross|qemu)\  ]]; then set_up_python; fi
+    if [[ " $* " =~ \ (cross|package|qemu)\  ]]; then set_up_python; fi
     export CTEST_PARALLEL_LEVEL=2 PYTHONDONTWRITEBYTECODE=1
     for stage in "$@"; do
         say "Stage $stage"
