@@ -47,7 +47,7 @@ extern "C" {
  * is 0, each minor number is an interface of its own. */
 #define VIRTIO_NET_ABI_MAJOR   0
 #define VIRTIO_NET_ABI_MINOR   1
-#define VIRTIO_NET_ABI_VERSION 1
+#define VIRTIO_NET_ABI_VERSION (VIRTIO_NET_ABI_MAJOR * 65536 + VIRTIO_NET_ABI_MINOR)
 
 /* Bytes of storage: a fixed part and a part a slot, transmit and receive slots together. They do not grow within a major
  * version; the fixed part has room to spare for that. */
@@ -581,7 +581,7 @@ VIRTIO_NET_PROMISE(offsetof(struct virtio_net_transport, config_read) == 120, "v
  * `(struct virtio_net *)card`, `sizeof card`. */
 #ifdef __cplusplus
 #define VIRTIO_NET_STORAGE(name, tx_slots, rx_slots)                                                                             \
-    alignas(VIRTIO_NET_STORAGE_ALIGNMENT) uint64_t name[VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots) / 8]
+    uint64_t name alignas(VIRTIO_NET_STORAGE_ALIGNMENT)[VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots) / 8]
 #else
 #define VIRTIO_NET_STORAGE(name, tx_slots, rx_slots)                                                                             \
     _Alignas(VIRTIO_NET_STORAGE_ALIGNMENT) uint64_t name[VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots) / 8]
