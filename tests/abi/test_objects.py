@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-BUILD = Path(__file__).resolve().parents[2] / "build"
+import interface
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
 MACHINES = ("aarch64", "x86_64", "riscv64", "riscv64gc")
 PRESETS = [f"{machine}-{compiler}" for machine in MACHINES for compiler in ("gcc", "clang")]
 AARCH64 = [preset for preset in PRESETS if preset.startswith("aarch64")]
@@ -65,12 +68,21 @@ def test_needs_nothing_but_memory_functions(preset):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_shows_only_its_interface(preset):
     """Every function of the header is there, and only those can be linked against from outside."""
-    header = (BUILD.parent / "include/virtio_net.h").read_text(encoding="utf-8")
-    declared = set(re.findall(r"^[a-z][\w \*]*\b(virtio_net_\w+)\(", header, re.MULTILINE))
+    declared = set(interface.shape(ROOT / "include", interface.TARGETS["64"][0])["functions"])
     visible = {symbol["Name"]["Name"] for symbol in symbols(preset)
                if symbol["Binding"]["Name"] != "Local" and symbol["Section"]["Name"] != "Undefined"
                and symbol["Other"]["Value"] & 3 == 0}
     assert visible == declared
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_hidden_names_have_a_prefix(preset):
+    """An archive has no walls: what crosses its files would meet the names of other archives in a static link."""
+    hidden = {symbol["Name"]["Name"] for symbol in symbols(preset)
+              if symbol["Binding"]["Name"] != "Local" and symbol["Section"]["Name"] != "Undefined"
+              and symbol["Other"]["Value"] & 3 != 0}
+    assert hidden
+    assert all(name.startswith("vn_") for name in hidden), hidden
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -4,7 +4,7 @@
 //! - `ffi/src/bindings.rs`, by bindgen from `include/virtio_net.h`.
 //!
 //! `cargo run -p xtask -- generate` writes them, `cargo run -p xtask -- check` fails when one differs. Both files are checked in,
-//! so that neither tool is needed to build the driver or the crate.
+//! so that neither tool is needed to build the driver or the crate. A folder behind the word stands for the repository.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,13 @@ const BINDINGS_HEADING: &str = "\
 ";
 
 fn main() -> ExitCode {
-    let outcome = match std::env::args().nth(1).as_deref() {
-        Some("generate") => generate(),
-        Some("check") => check(),
-        _ => Err("usage: cargo run -p xtask -- generate | check".into()),
+    let mut arguments = std::env::args().skip(1);
+    let verb = arguments.next();
+    let root = arguments.next().map_or_else(repository, PathBuf::from);
+    let outcome = match verb.as_deref() {
+        Some("generate") => generate(&root),
+        Some("check") => check(&root),
+        _ => Err("usage: cargo run -p xtask -- generate | check [FOLDER]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,28 +37,28 @@ fn main() -> ExitCode {
 }
 
 /// The repository, two folders above this package.
-fn root() -> PathBuf {
+fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn header_path() -> PathBuf {
-    root().join("include/virtio_net_platform.h")
+fn header_path(root: &Path) -> PathBuf {
+    root.join("include/virtio_net_platform.h")
 }
 
-fn bindings_path() -> PathBuf {
-    root().join("ffi/src/bindings.rs")
+fn bindings_path(root: &Path) -> PathBuf {
+    root.join("ffi/src/bindings.rs")
 }
 
 /// The header comes first: the bindings are read from headers that include it.
-fn generate() -> Result<()> {
-    std::fs::write(header_path(), platform_header()?)?;
-    std::fs::write(bindings_path(), bindings()?)?;
+fn generate(root: &Path) -> Result<()> {
+    std::fs::write(header_path(root), platform_header(root)?)?;
+    std::fs::write(bindings_path(root), bindings(root)?)?;
     Ok(())
 }
 
-fn check() -> Result<()> {
-    same(&header_path(), &platform_header()?)?;
-    same(&bindings_path(), &bindings()?)?;
+fn check(root: &Path) -> Result<()> {
+    same(&header_path(root), &platform_header(root)?)?;
+    same(&bindings_path(root), &bindings(root)?)?;
     println!("xtask: both generated files are up to date");
     Ok(())
 }
@@ -68,19 +71,19 @@ fn same(path: &Path, wanted: &str) -> Result<()> {
     Err(format!("{name} is not what would be generated: run `cargo run -p xtask -- generate`").into())
 }
 
-fn platform_header() -> Result<String> {
-    let configuration = cbindgen::Config::from_file(root().join("ffi/cbindgen.toml"))?;
+fn platform_header(root: &Path) -> Result<String> {
+    let configuration = cbindgen::Config::from_file(root.join("ffi/cbindgen.toml"))?;
     let header = cbindgen::Builder::new()
         .with_config(configuration)
-        .with_src(root().join("ffi/src/platform.rs"))
+        .with_src(root.join("ffi/src/platform.rs"))
         .generate()?;
     let mut text = Vec::new();
     header.write(&mut text);
     Ok(String::from_utf8(text)?)
 }
 
-fn bindings() -> Result<String> {
-    let include = root().join("include");
+fn bindings(root: &Path) -> Result<String> {
+    let include = root.join("include");
     let text = bindgen::Builder::default()
         .header(include.join("virtio_net.h").to_string_lossy())
         // The same text whatever machine generates it: a fixed target, and no header of the host's C library.
