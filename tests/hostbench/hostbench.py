@@ -272,7 +272,7 @@ class Bench:
             if not totals.get("send"):
                 raise Failure(f"{variant.name}: the peer was late in every turn of the ring under callgrind")
             empty = statistics.median(totals["empty"]) / 2
-            calls = {name: (statistics.median(values) - (empty * 8 if statistics.median(values) else 0)) / 256
+            calls = {name: (statistics.mean(values) - (empty * 8 if any(values) else 0)) / 256
                      for name, values in totals.items() if name != "empty"}
             self.keep(variant, -1, {**answer, **{f"{name}_instructions": value for name, value in calls.items()}})
         program.finish()
@@ -310,15 +310,18 @@ def ratio(rows, reference, value):
 
 def table(header, lines):
     widths = [max(len(str(line[column])) for line in [header, *lines]) for column in range(len(header))]
-    for line in [header, ["-" * width for width in widths], *lines]:
-        print("| " + " | ".join(str(cell).ljust(width) for cell, width in zip(line, widths)) + " |")
-    print()
+    return "".join("| " + " | ".join(str(cell).ljust(width) for cell, width in zip(line, widths)) + " |\n"
+                   for line in [header, ["-" * width for width in widths], *lines]) + "\n"
 
 
-def print_groups(rows, variants):
+def title(length, copying):
+    return f"{length} bytes, {'copying' if copying else 'in place'}"
+
+
+def groups_text(rows, variants):
+    text = ""
     for length, copying in SHAPES:
-        print(f"{length} bytes, {'copying' if copying else 'in place'}, bursts of 32: ns a frame inside the calls; the whole"
-              " also writes and reads the frames\n")
+        text += f"**{title(length, copying)}**, ns and instructions a frame\n\n"
         reference = pick(rows, OURS.name, "groups", length, copying)
         lines = []
         for variant in variants:
@@ -332,19 +335,42 @@ def print_groups(rows, variants):
                           spread([whole(row) for row in mine]),
                           *(f"{ratio(reference, mine, value):.2f}" if reference else "" for value in (tx, rx, whole)),
                           *((f"{calls[0] + calls[1]:.1f}", f"{calls[2] + calls[3]:.1f}") if calls else ("", ""))])
-        table(["", "TX ns", "RX ns", "whole ns", "virtio_net / this: TX", "RX", "whole", "TX instructions", "RX instructions"],
-              lines)
+        text += table(["", "TX ns", "RX ns", "whole ns", "virtio_net / this: TX", "RX", "whole", "TX instr.", "RX instr."], lines)
+    return text
 
 
-def print_walls(rows, variants):
-    print("As fast as it goes, ns a frame by the clock; the peer copies each frame and is the slower side\n")
+def walls_text(rows, variants):
     lines = []
     for variant in variants:
         cells = [[row["wall_ns"] for row in pick(rows, variant.name, mode, length)]
                  for mode in ("send", "receive", "echo") for length in (60, 1514)]
         if all(cells):
             lines.append([variant.name, *map(spread, cells)])
-    table(["", "send 60", "send 1514", "receive 60", "receive 1514", "there and back 60", "there and back 1514"], lines)
+    return "**As fast as it goes**, ns a frame by the clock\n\n" + \
+        table(["", "send 60", "send 1514", "receive 60", "receive 1514", "there and back 60", "there and back 1514"], lines)
+
+
+def plot(rows, variants):
+    """Bars of the medians, transmit and receive: one group a shape."""
+    shades = (("#2b6cb0", "#90cdf4"), ("#975a16", "#f6ad55"))
+    left, unit, y, parts = 190, 4.0, 40, []
+    for length, copying in SHAPES:
+        parts.append(f'<text x="10" y="{y}" font-weight="bold">{title(length, copying)}</text>')
+        for variant in variants:
+            mine = pick(rows, variant.name, "groups", length, copying)
+            y += 18 if mine else 0
+            x = left
+            for value, shade in zip((tx, rx) if mine else (), shades[variant.dpdk]):
+                ns = statistics.median(map(value, mine))
+                parts.append(f'<rect x="{x:.1f}" y="{y - 11}" width="{ns * unit:.1f}" height="14" fill="{shade}"/>')
+                x += ns * unit
+            if mine:
+                parts.append(f'<text x="10" y="{y}">{variant.name}</text>'
+                             f'<text x="{x + 5:.1f}" y="{y}">{statistics.median(tx(row) + rx(row) for row in mine):.1f}</text>')
+        y += 30
+    head = f'<text x="{left}" y="18">ns a frame in the calls, bursts of 32: transmit (dark) and receive (light)</text>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="880" height="{y}" font-family="sans-serif" font-size="12">\n' \
+        '<rect width="100%" height="100%" fill="white"/>\n' + "\n".join([head, *parts]) + "\n</svg>\n"
 
 
 def version(*command):
@@ -363,10 +389,14 @@ def versions():
             "commit": version("git", "rev-parse", "--short", "HEAD")}
 
 
-def measure(bench, variants, rounds, counting):
+def verify(bench, variants):
     for variant in variants:
         bench.verify(variant)
-    print(f"Checked: {4 * 4096} frames of every length byte for byte, each way, with each variant", file=sys.stderr)
+    print(f"Checked with each variant: {4 * 4096} frames of every length there and back, byte for byte, before and after a reset",
+          file=sys.stderr)
+
+
+def measure(bench, variants, rounds, counting):
     for number in range(rounds):
         turn = number * 2 % len(variants)  # whoever was first is not always next to whoever was second
         order = variants[turn:] + variants[:turn]
@@ -378,7 +408,36 @@ def measure(bench, variants, rounds, counting):
             bench.count(variant)
 
 
-def main():
+def work(bench, variants, rounds, chosen):
+    try:
+        if any(variant.peer for variant in variants):
+            bench.peer = Peer(bench.peer_processor, bench.place)
+            bench.peer.forward("io")
+        verify(bench, variants)
+        if not chosen.check:
+            measure(bench, variants, rounds, not chosen.no_counts)
+    except Failure as failure:
+        sys.exit(f"host bench: {failure}")
+    finally:
+        if bench.peer:
+            bench.peer.close()
+
+
+def report(bench, variants, rounds, load, seconds):
+    """The same as text, and as values."""
+    known = versions()
+    text = ", ".join(f"{key} {value}" for key, value in known.items()) + "\n\n"
+    text += (f"Load average {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after. {rounds} rounds of {bench.frames} frames:"
+             " medians (lowest-highest).\n\n")
+    text += groups_text(bench.rows, variants)
+    if bench.peer:
+        text += walls_text(bench.rows, variants)
+    text += "".join(f"{name}: {', '.join(paths)}\n" for name, paths in bench.paths.items() if paths)
+    return text, {"versions": known, "load_before": load, "load_after": os.getloadavg(), "seconds": seconds, "paths": bench.paths,
+                  "variants": [vars(variant) for variant in variants], "rows": bench.rows}
+
+
+def options():
     arguments = argparse.ArgumentParser(prog="run.sh bench --host")
     arguments.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
     arguments.add_argument("--output", type=Path, required=True, help=argparse.SUPPRESS)
@@ -386,7 +445,12 @@ def main():
     arguments.add_argument("--frames", type=int, help="frames of each measurement (262144; 65536 with --quick)")
     arguments.add_argument("--quick", action="store_true", help="fewer variants, rounds and frames")
     arguments.add_argument("--no-counts", action="store_true", help="no instruction counts")
-    chosen = arguments.parse_args()
+    arguments.add_argument("--check", action="store_true", help="only see that every frame comes back as it was sent")
+    return arguments.parse_args()
+
+
+def main():
+    chosen = options()
     rounds = chosen.rounds or (3 if chosen.quick else 7)
     frames = chosen.frames or (65536 if chosen.quick else 262144)
     processors = sorted(os.sched_getaffinity(0))
@@ -397,33 +461,19 @@ def main():
     began, load = time.time(), os.getloadavg()
     with tempfile.TemporaryDirectory() as place:
         bench = Bench(chosen.build, Path(place), frames, processors)
-        try:
-            if with_dpdk:
-                bench.peer = Peer(bench.peer_processor, bench.place)
-                bench.peer.forward("io")
-            measure(bench, variants, rounds, not chosen.no_counts)
-        except Failure as failure:
-            sys.exit(f"host bench: {failure}")
-        finally:
-            if bench.peer:
-                bench.peer.close()
-    result = {"versions": versions(), "load_before": load, "load_after": os.getloadavg(), "seconds": round(time.time() - began),
-              "paths": bench.paths, "variants": [vars(variant) for variant in variants], "rows": bench.rows}
-    chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    chosen.output.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    print(", ".join(f"{key} {value}" for key, value in result["versions"].items()))
-    print(f"load average {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after; {rounds} rounds of {frames} frames;"
-          " medians (lowest-highest)\n")
-    print_groups(bench.rows, variants)
+        work(bench, variants, rounds, chosen)
+    if not chosen.check:
+        text, values = report(bench, variants, rounds, load, round(time.time() - began))
+        chosen.output.parent.mkdir(parents=True, exist_ok=True)
+        chosen.output.write_text(json.dumps(values, indent=1), encoding="utf-8")
+        chosen.output.with_suffix(".md").write_text(text, encoding="utf-8")
+        chosen.output.with_suffix(".svg").write_text(plot(bench.rows, variants), encoding="utf-8")
+        print(text)
+        print(f"All of it: {chosen.output}, and .md, .svg beside it")
     if not with_dpdk:
-        print("host bench: DPDK cannot be had here (dpdk-testpmd of the package dpdk-dev, and libdpdk-dev): only the model"
-              " device was measured", file=sys.stderr)
+        print("host bench: DPDK cannot be had here (packages dpdk-dev and libdpdk-dev): only the model device was there",
+              file=sys.stderr)
         sys.exit(NO_DPDK)
-    print_walls(bench.rows, variants)
-    for name, paths in bench.paths.items():
-        if paths:
-            print(f"{name}: {', '.join(paths)}")
-    print(f"\nAll rows: {chosen.output}")
 
 
 if __name__ == "__main__":
