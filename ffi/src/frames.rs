@@ -17,6 +17,11 @@ use core::slice;
 /// does not matter between bursts.
 pub struct Packets<const N: usize>([MaybeUninit<virtio_net_packet>; N]);
 
+// SAFETY: plain memory. Its pointers are read by a burst only, which borrows the room alone, wrote them itself, and stays on its thread.
+unsafe impl<const N: usize> Send for Packets<N> {}
+// SAFETY: as above; nothing is read through a shared reference.
+unsafe impl<const N: usize> Sync for Packets<N> {}
+
 impl<const N: usize> Packets<N> {
     /// Costs nothing: the room is not cleared.
     #[must_use]

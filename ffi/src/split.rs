@@ -430,12 +430,18 @@ unsafe fn acknowledge(net: NonNull<virtio_net>) -> u32 {
 }
 
 /// Both directions of a driver for one user, while somebody else has the interrupt: what smoltcp's `phy::Device` is for.
-#[derive(Debug)]
 pub struct Duplex<'a, T> {
     /// The transmit side.
     pub transmitter: Transmitter<'a, T>,
     /// The receive side.
     pub receiver: Receiver<'a, T>,
+}
+
+impl<T> fmt::Debug for Duplex<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { transmitter, receiver } = self;
+        f.debug_struct("Duplex").field("transmitter", transmitter).field("receiver", receiver).finish()
+    }
 }
 
 impl<T> fmt::Debug for Transmitter<'_, T> {

@@ -12,11 +12,13 @@ extern crate virtio_drivers_0_13 as virtio_drivers;
 mod device;
 
 mod bring_up;
+mod bursts;
 mod hostile;
 mod interrupts;
 mod raw;
 mod receive;
 mod smoltcp_peer;
+mod split;
 mod transmit;
 mod types;
 

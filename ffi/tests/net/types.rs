@@ -5,7 +5,9 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::MutexGuard;
-use virtio_net_c::{Error, NetDevice, RxFrame, TxFrame};
+use virtio_net_c::{
+    Duplex, Error, Interrupts, NetDevice, Packets, Receiver, RxBurst, RxFrame, Transmitter, TxBurst, TxFrame,
+};
 
 /// Transports that are neither, `Send` alone, `Sync` alone, both.
 type Neither = FakeTransport<Rc<()>>;
@@ -23,6 +25,23 @@ assert_not_impl_any!(Device<Syncable>: Send);
 assert_impl_all!(Device<Both>: Send, Sync, std::fmt::Debug);
 assert_not_impl_any!(TxFrame<'static>: Send, Sync, Clone);
 assert_not_impl_any!(RxFrame<'static>: Send, Sync, Clone);
+assert_not_impl_any!(TxBurst<'static>: Send, Sync, Clone);
+assert_not_impl_any!(RxBurst<'static>: Send, Sync, Clone);
+assert_impl_all!(Packets<32>: Send, Sync, Default, std::fmt::Debug);
+
+// The handles of a split driver: each reaches the transport under its lock, and none does through a shared reference.
+type Interrupt<T> = Interrupts<'static, TestHal, T, 16, 16>;
+
+assert_impl_all!(Transmitter<'static, Sendable>: Send, Sync, std::fmt::Debug);
+assert_impl_all!(Receiver<'static, Sendable>: Send, Sync, std::fmt::Debug);
+assert_impl_all!(Interrupt<Sendable>: Send, Sync, std::fmt::Debug);
+assert_impl_all!(Duplex<'static, Sendable>: Send, Sync, std::fmt::Debug);
+assert_not_impl_any!(Transmitter<'static, Syncable>: Send, Clone);
+assert_not_impl_any!(Receiver<'static, Syncable>: Send, Clone);
+assert_not_impl_any!(Interrupt<Syncable>: Send, Clone);
+assert_impl_all!(Transmitter<'static, Neither>: Sync);
+assert_impl_all!(Receiver<'static, Neither>: Sync);
+assert_impl_all!(Interrupt<Neither>: Sync);
 assert_impl_all!(Error: Send, Sync, Copy, std::error::Error);
 
 /// A `Hal` that is neither: it is never held, so it does not matter.
