@@ -29,10 +29,15 @@ impl<P> Lock<P> {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Takes the lock, or tells that somebody has it.
+    /// Takes the lock, or tells that somebody has it. A failed look writes nothing, so that it does not take the cache line away from
+    /// whoever has the lock.
     pub(crate) fn try_lock(&self) -> Option<Held<'_, P>> {
-        let kept = self.0.swap(taken(), Ordering::Acquire);
-        (kept != taken()).then(|| Held { lock: self, kept })
+        let kept = self.0.load(Ordering::Relaxed);
+        if kept == taken() {
+            return None;
+        }
+        self.0.compare_exchange(kept, taken(), Ordering::Acquire, Ordering::Relaxed).ok()?;
+        Some(Held { lock: self, kept })
     }
 
     /// Waits for the lock.
@@ -41,10 +46,7 @@ impl<P> Lock<P> {
             if let Some(held) = self.try_lock() {
                 return held;
             }
-            // Waits on a load: a failed swap takes the cache line away from whoever holds the lock.
-            while self.0.load(Ordering::Relaxed) == taken() {
-                spin_loop();
-            }
+            spin_loop();
         }
     }
 

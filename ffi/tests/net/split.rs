@@ -13,7 +13,7 @@ use virtio_net_c::sys::*;
 use virtio_net_c::{Error, Interrupts, Link, NetDevice, Options, Packets, Receiver, Transmitter};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A transport that notices when two calls of it are on their way at once, and stays in each for a while so that they would be.
 struct Alone {
@@ -325,10 +325,10 @@ fn a_handler_that_must_not_wait() {
     scope(|scope| {
         scope.spawn(move || tx.send(&frame(60, 1)).unwrap());
         bell.recv().unwrap();
-        for _ in 0..3 {
-            assert_eq!(interrupts.try_acknowledge(), None);
-        }
+        let answers = [(); 3].map(|()| interrupts.try_acknowledge());
+        // First let the other thread end, whatever the answers are.
         go_on.send(()).unwrap();
+        assert_eq!(answers, [None; 3]);
     });
     assert_eq!(interrupts.try_acknowledge(), Some(VIRTIO_NET_EVENT_QUEUE));
     assert_eq!(interrupts.try_acknowledge(), Some(0));
