@@ -68,24 +68,18 @@ unsafe fn bytes_of(packet: NonNull<virtio_net_packet>) -> *mut [u8] {
     unsafe { ptr::slice_from_raw_parts_mut((*packet).data, (*packet).length as usize) }
 }
 
-/// One packet for a call that reads its slot, its length and its flags.
-struct Single(Packets<1>);
-
-impl Single {
-    fn new(slot: u16, length: usize) -> Self {
-        let mut room = Packets::new();
-        let packet = room.first().as_ptr();
+impl Packets<1> {
+    /// One packet for a call that reads its slot, its length and its flags. In place: moving it would copy all of it.
+    #[inline(always)]
+    fn single(&mut self, slot: u16, length: usize) -> *const virtio_net_packet {
+        let packet = self.first().as_ptr();
         // SAFETY: these are places in the room.
         unsafe {
             (&raw mut (*packet).slot).write(slot);
             (&raw mut (*packet).length).write(length_of(length));
             (&raw mut (*packet).flags).write(0);
         }
-        Self(room)
-    }
-
-    fn as_ptr(&self) -> *const virtio_net_packet {
-        self.0.0.as_ptr().cast()
+        packet
     }
 }
 
@@ -134,9 +128,10 @@ impl TxFrame<'_> {
     /// `FRAME_EMPTY` below 14 bytes, `FRAME_TOO_LONG`, `NEEDS_RESET`; the slot is given back.
     pub fn send(self, length: usize) -> Result<(), Error> {
         let this = ManuallyDrop::new(self);
-        let packet = Single::new(this.slot, length);
+        let mut room = Packets::<1>::new();
+        let packet = room.single(this.slot, length);
         // SAFETY: by the promise given to `reserve`; the slot is reserved.
-        let posted = Error::check(unsafe { virtio_net_tx_commit(this.net.as_ptr(), 0, 0, packet.as_ptr(), 1) });
+        let posted = Error::check(unsafe { virtio_net_tx_commit(this.net.as_ptr(), 0, 0, packet, 1) });
         if posted.is_err() {
             drop(ManuallyDrop::into_inner(this));
         }
@@ -163,9 +158,10 @@ impl DerefMut for TxFrame<'_> {
 
 impl Drop for TxFrame<'_> {
     fn drop(&mut self) {
-        let packet = Single::new(self.slot, 0);
+        let mut room = Packets::<1>::new();
+        let packet = room.single(self.slot, 0);
         // SAFETY: by the promise given to `reserve`; the slot is still reserved.
-        let _ = unsafe { virtio_net_tx_cancel(self.net.as_ptr(), 0, 0, packet.as_ptr(), 1) };
+        let _ = unsafe { virtio_net_tx_cancel(self.net.as_ptr(), 0, 0, packet, 1) };
     }
 }
 
@@ -366,9 +362,10 @@ impl DerefMut for RxFrame<'_> {
 
 impl Drop for RxFrame<'_> {
     fn drop(&mut self) {
-        let packet = Single::new(self.slot, 0);
+        let mut room = Packets::<1>::new();
+        let packet = room.single(self.slot, 0);
         // SAFETY: by the promise given to `peek`; the slot is still held.
-        let _ = unsafe { virtio_net_rx_release(self.net.as_ptr(), 0, 0, packet.as_ptr(), 1) };
+        let _ = unsafe { virtio_net_rx_release(self.net.as_ptr(), 0, 0, packet, 1) };
     }
 }
 
