@@ -279,6 +279,105 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
     /// Transmit and receive share nothing that changes, so there is no lock on the way of a packet. The transport is locked for the moment of
     /// a notification, of an acknowledgement, and of the rare look at the device's status. The driver is borrowed, and stays in place,
     /// until the handles are gone; what needs all of it ([`Self::recover`], [`Self::check`], [`Self::last_error`]) waits for that.
+    ///
+    /// ```standalone_crate
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
+    /// # fn main() -> Result<(), virtio_net_c::Error> {
+    /// # let (_plug, card, transport) = plug();
+    /// use virtio_net_c::{NetDevice, Options};
+    /// use std::thread;
+    ///
+    /// let mut net = NetDevice::<MyHal, _, 256, 256>::new(transport, Options::new())?;
+    /// let (mut tx, mut rx, mut interrupts) = net.split();
+    /// # assert!(card.deliver(&[1; 64]));
+    /// thread::scope(|scope| {
+    ///     scope.spawn(move || tx.send(&[0x55; 60]));
+    ///     scope.spawn(move || rx.receive(&mut [0; 1518]));
+    ///     scope.spawn(move || interrupts.acknowledge());
+    /// });
+    /// net.check()?; // whole again
+    /// # let stats = net.stats();
+    /// # assert_eq!((stats.tx_frames, stats.rx_frames, card.sent().len()), (1, 1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The compiler refuses what would not work. The driver as a whole while it is split:
+    ///
+    /// ```compile_fail,E0499
+    /// # use virtio_net_c::virtio_drivers::{Hal, transport::Transport};
+    /// # use virtio_net_c::{Error, NetDevice, Packets};
+    /// # fn example<H: Hal, T: Transport>(mut net: NetDevice<H, T, 16, 16>) -> Result<(), Error> {
+    /// let (mut tx, _rx, _interrupts) = net.split();
+    /// net.recover()?;
+    /// tx.send(&[0; 60])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Two handles of a kind:
+    ///
+    /// ```compile_fail,E0499
+    /// # use virtio_net_c::virtio_drivers::{Hal, transport::Transport};
+    /// # use virtio_net_c::{Error, NetDevice, Packets};
+    /// # fn example<H: Hal, T: Transport>(mut net: NetDevice<H, T, 16, 16>) -> Result<(), Error> {
+    /// let (mut tx, _, _) = net.split();
+    /// let (mut other, _, _) = net.split();
+    /// tx.send(&[0; 60])?;
+    /// other.send(&[0; 60])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A handle that outlives the driver, or sees it move:
+    ///
+    /// ```compile_fail,E0505
+    /// # use virtio_net_c::virtio_drivers::{Hal, transport::Transport};
+    /// # use virtio_net_c::{Error, NetDevice, Packets};
+    /// # fn example<H: Hal, T: Transport>(mut net: NetDevice<H, T, 16, 16>) -> Result<(), Error> {
+    /// let (mut tx, _, _) = net.split();
+    /// drop(net);
+    /// tx.send(&[0; 60])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A handle on another thread, where the transport must stay on its own:
+    ///
+    /// ```compile_fail,E0277
+    /// # use virtio_net_c::virtio_drivers::{Hal, transport::Transport};
+    /// # use virtio_net_c::{Error, NetDevice, Packets};
+    /// # fn example<H: Hal, T: Transport>(mut net: NetDevice<H, T, 16, 16>) -> Result<(), Error> {
+    /// let (mut tx, _, _) = net.split();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(move || tx.send(&[0; 60]));
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Each of them is accepted without its mistake:
+    ///
+    /// ```no_run
+    /// # use virtio_net_c::virtio_drivers::{Hal, transport::Transport};
+    /// # use virtio_net_c::{Error, NetDevice, Packets};
+    /// # fn example<H: Hal, T: Transport>(mut net: NetDevice<H, T, 16, 16>) -> Result<(), Error> {
+    /// # fn is_send<T: Send>(_: &T) {}
+    /// # fn sendable<H: Hal, T: Transport + Send>(mut net: NetDevice<H, T, 16, 16>) {
+    /// let (tx, rx, interrupts) = net.split();
+    /// is_send(&tx);
+    /// is_send(&rx);
+    /// is_send(&interrupts);
+    /// # }
+    /// let (mut tx, _rx, _interrupts) = net.split();
+    /// tx.send(&[0; 60])?;
+    /// net.recover()?;
+    /// let (mut other, _, _) = net.split();
+    /// other.send(&[0; 60])?;
+    /// drop(net);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn split(&mut self) -> (Transmitter<'_, T>, Receiver<'_, T>, Interrupts<'_, H, T, TX, RX>) {
         self.handle();
         let interrupts = Interrupts::new(self);

@@ -87,10 +87,32 @@ impl Packets<1> {
 ///
 /// Dropping it without [`TxFrame::send`] gives the slot back. It stays on its thread.
 ///
-/// ```compile_fail
+/// ```standalone_crate
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
+/// # fn main() -> Result<(), virtio_net_c::Error> {
+/// # let (_plug, card, transport) = plug();
+/// # use virtio_net_c::{NetDevice, Options};
+/// # let mut net = NetDevice::<MyHal, _, 256, 256>::new(transport, Options::new())?;
+/// let mut frame = net.reserve()?;
+/// frame[..60].fill(0x55);
+/// frame.send(60)?;
+/// # assert_eq!(card.sent(), [[0x55; 60]]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A frame that was sent is the device's:
+///
+/// ```compile_fail,E0382
 /// # fn example(frame: virtio_net_c::TxFrame<'_>) -> Result<(), virtio_net_c::Error> {
 /// frame.send(60)?;
-/// frame.send(60) // it is the device's: "use of moved value"
+/// frame.send(60)
+/// # }
+/// ```
+///
+/// ```no_run
+/// # fn example(frame: virtio_net_c::TxFrame<'_>) -> Result<(), virtio_net_c::Error> {
+/// frame.send(60)
 /// # }
 /// ```
 pub struct TxFrame<'a> {
@@ -177,6 +199,54 @@ impl fmt::Debug for TxFrame<'_> {
 /// Reserved transmit slots, to be written one after the other and sent together.
 ///
 /// Dropping it without [`TxBurst::send`] gives all of them back, written or not. It stays on its thread.
+///
+/// ```standalone_crate
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
+/// # fn main() -> Result<(), virtio_net_c::Error> {
+/// # let (_plug, card, transport) = plug();
+/// # use virtio_net_c::{NetDevice, Options, Packets};
+/// # let mut net = NetDevice::<MyHal, _, 256, 256>::new(transport, Options::new())?;
+/// let messages = ["one", "two", "three"];
+/// let mut room = Packets::<32>::new();
+/// let mut burst = net.reserve_burst(&mut room, messages.len())?;
+/// for message in messages {
+///     let Some(mut slot) = burst.next() else { break };
+///     slot[..60].fill(0);
+///     slot[14..14 + message.len()].copy_from_slice(message.as_bytes());
+///     slot.finish(60);
+/// }
+/// assert_eq!(burst.send()?, 3);
+/// # assert_eq!(card.sent().iter().map(|frame| frame[14]).collect::<Vec<_>>(), b"ott");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A slot cannot be written after it was finished, nor after its burst was sent:
+///
+/// ```compile_fail,E0382
+/// # fn example(mut burst: virtio_net_c::TxBurst<'_>) {
+/// let mut slot = burst.next().unwrap();
+/// slot.finish(60);
+/// slot[0] = 1;
+/// # }
+/// ```
+///
+/// ```compile_fail,E0505
+/// # fn example(mut burst: virtio_net_c::TxBurst<'_>) {
+/// let mut slot = burst.next().unwrap();
+/// let _ = burst.send();
+/// slot[0] = 1;
+/// # }
+/// ```
+///
+/// ```no_run
+/// # fn example(mut burst: virtio_net_c::TxBurst<'_>) {
+/// let mut slot = burst.next().unwrap();
+/// slot[0] = 1;
+/// slot.finish(60);
+/// let _ = burst.send();
+/// # }
+/// ```
 pub struct TxBurst<'a> {
     net: NonNull<virtio_net>,
     packets: NonNull<virtio_net_packet>,
@@ -313,6 +383,21 @@ impl fmt::Debug for TxSlot<'_> {
 }
 
 /// A received frame, in place. Dropping it posts its buffer again. It stays on its thread.
+///
+/// ```standalone_crate
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
+/// # fn main() -> Result<(), virtio_net_c::Error> {
+/// # let (_plug, card, transport) = plug();
+/// # use virtio_net_c::{NetDevice, Options};
+/// # let mut net = NetDevice::<MyHal, _, 256, 256>::new(transport, Options::new())?;
+/// # assert!(card.deliver(&[1; 60]));
+/// while let Some(frame) = net.peek()? {
+///     assert_eq!(frame.len(), 60);
+/// }
+/// # assert_eq!(card.buffers(), 256);
+/// # Ok(())
+/// # }
+/// ```
 pub struct RxFrame<'a> {
     net: NonNull<virtio_net>,
     data: NonNull<u8>,
@@ -376,6 +461,53 @@ impl fmt::Debug for RxFrame<'_> {
 }
 
 /// Received frames, in place and in order. Dropping it posts their buffers again, all at once. It stays on its thread.
+///
+/// ```standalone_crate
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
+/// # fn main() -> Result<(), virtio_net_c::Error> {
+/// # let (_plug, card, transport) = plug();
+/// # use virtio_net_c::{NetDevice, Options, Packets};
+/// # let mut net = NetDevice::<MyHal, _, 256, 256>::new(transport, Options::new())?;
+/// # for length in [60, 70, 80] { assert!(card.deliver(&vec![1; length])); }
+/// let mut room = Packets::<32>::new();
+/// let burst = net.peek_burst(&mut room)?;
+/// let bytes: usize = burst.iter().map(<[u8]>::len).sum();
+/// drop(burst);
+/// # assert_eq!((bytes, card.buffers()), (210, 256));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A frame does not outlive its burst, nor the room of a burst what the next one is written to:
+///
+/// ```compile_fail,E0505
+/// # fn example(burst: virtio_net_c::RxBurst<'_>) -> u8 {
+/// let frame = burst.iter().next().unwrap();
+/// drop(burst);
+/// frame[0]
+/// # }
+/// ```
+///
+/// ```compile_fail,E0499
+/// # use virtio_net_c::{Error, Packets, Receiver};
+/// # fn example<T>(mut rx: Receiver<'_, T>) -> Result<usize, Error> {
+/// let mut room = Packets::<32>::new();
+/// let first = rx.peek_burst(&mut room)?;
+/// let second = rx.peek_burst(&mut room)?;
+/// Ok(first.len() + second.len())
+/// # }
+/// ```
+///
+/// ```no_run
+/// # use virtio_net_c::{Error, Packets, Receiver};
+/// # fn example<T>(mut rx: Receiver<'_, T>) -> Result<usize, Error> {
+/// let mut room = Packets::<32>::new();
+/// let first = rx.peek_burst(&mut room)?.len();
+/// let second = rx.peek_burst(&mut room)?;
+/// let frame = second.iter().next().unwrap();
+/// Ok(first + second.len() + usize::from(frame[0]))
+/// # }
+/// ```
 pub struct RxBurst<'a> {
     net: NonNull<virtio_net>,
     packets: NonNull<virtio_net_packet>,

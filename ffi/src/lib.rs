@@ -1,8 +1,60 @@
 //! A virtio network driver written in C, for kernels written in Rust.
 //!
-//! [`VirtIONet`] has the interface of `virtio_drivers::device::net::VirtIONet`: change the `use` line and keep the rest, `Hal` and
-//! transports included; [`VirtIONetRaw`] has that of its namesake. [`NetDevice`] is the driver's own interface, without a heap and without a wait: frames copied, or written and read
-//! in place. [`sys`] is the C interface itself, as `include/virtio_net.h` documents it.
+//! # In the place of virtio-drivers' network device
+//!
+//! `VirtIONet` has the interface of `virtio_drivers::device::net::VirtIONet`: change the `use` line and keep the rest, `Hal` and transports
+//! included. `VirtIONetRaw` has that of its namesake.
+//!
+#![cfg_attr(feature = "alloc", doc = "```standalone_crate")]
+#![cfg_attr(not(feature = "alloc"), doc = "```ignore")]
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
+//! # fn main() -> Result<(), virtio_drivers::Error> {
+//! # let (_plug, card, transport) = plug();
+//! use virtio_net_c::VirtIONet; // was: virtio_drivers::device::net::VirtIONet
+//!
+//! let mut net = VirtIONet::<MyHal, _, 16>::new(transport, 2048)?;
+//! net.send(net.new_tx_buffer(60))?;
+//! # assert!(card.deliver(&[1; 64]));
+//! let frame = net.receive()?;
+//! assert_eq!(frame.packet_len(), 64);
+//! net.recycle_rx_buffer(frame)?;
+//! # assert_eq!(card.sent().len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The driver's own interface
+//!
+//! [`NetDevice`] needs no heap and does not wait. Frames are copied, or written and read in place, alone or in bursts that cost one call into C
+//! to begin and one to end. [`NetDevice::split`] makes three handles of it for three processors: transmit, receive, and the interrupt.
+//!
+//! ```standalone_crate
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
+//! # fn main() -> Result<(), virtio_net_c::Error> {
+//! # let (_plug, card, transport) = plug();
+//! use virtio_net_c::{Link, NetDevice, Options, Packets};
+//!
+//! let mut net = NetDevice::<MyHal, _, 256, 256>::new(transport, Options::new())?;
+//! assert_eq!(net.link()?, Link::Up);
+//! println!("{:02x?}, mtu {}", net.mac_address(), net.mtu());
+//!
+//! net.send(&[0x55; 60])?;                          // copied
+//! let mut frame = net.reserve()?;                  // in place
+//! frame[..60].fill(0x55);
+//! frame.send(60)?;
+//! # assert_eq!(card.sent(), [[0x55; 60], [0x55; 60]]);
+//! # assert!(card.deliver(&[1; 64]) && card.deliver(&[2; 99]));
+//!
+//! let mut room = Packets::<32>::new();
+//! for frame in &net.peek_burst(&mut room)? {       // up to 32 received frames, in place
+//!     println!("{} bytes", frame.len());
+//! }                                                // the buffers go back to the card, all at once
+//! # assert_eq!(net.stats().rx_frames, 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`sys`] is the C interface itself, as `include/virtio_net.h` documents it.
 //!
 //! # Features
 //!
@@ -47,6 +99,10 @@ mod atomics {
 /// Cards that were given an address. One counter for the image, whichever versions of virtio-drivers there are.
 #[cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
 static CARDS: core::sync::atomic::AtomicU16 = core::sync::atomic::AtomicU16::new(1);
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod error;
 mod layout;

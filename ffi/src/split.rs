@@ -36,6 +36,29 @@ pub struct Receiver<'a, T> {
 
 /// The interrupt of a driver, from [`NetDevice::split`]: to acknowledge it, and to look at what it may be about. It is `Send` where the
 /// transport is.
+///
+/// ```standalone_crate
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
+/// # fn main() -> Result<(), virtio_net_c::Error> {
+/// # let (_plug, card, transport) = plug();
+/// # use virtio_net_c::{NetDevice, Options, sys::*};
+/// # let mut net = NetDevice::<MyHal, _, 256, 256>::new(transport, Options::new())?;
+/// let (_tx, mut rx, mut interrupts) = net.split();
+/// rx.enable_interrupts()?;
+/// # assert!(card.deliver(&[1; 60]));
+/// // In the handler:
+/// match interrupts.try_acknowledge() {
+///     None => { /* mask the line, and leave the rest to a thread */ }
+///     Some(0) => { /* not this card's */ }
+///     Some(events) => {
+///         if events & VIRTIO_NET_EVENT_CONFIG != 0 { /* a thread asks for `link` */ }
+///         if events & VIRTIO_NET_EVENT_QUEUE != 0 { /* wake who receives */ }
+///     }
+/// }
+/// # assert_eq!(interrupts.stats().interrupts, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Interrupts<'a, H: Hal, T, const TX: usize, const RX: usize> {
     device: NonNull<NetDevice<H, T, TX, RX>>,
     lifetime: PhantomData<&'a mut NetDevice<H, T, TX, RX>>,
