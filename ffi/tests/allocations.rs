@@ -13,7 +13,7 @@ use device::{FakeTransport, KINDS, Machine, TestHal, frame, machine};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
-use virtio_net_c::{NetDevice, Options};
+use virtio_net_c::{NetDevice, Options, Packets};
 
 thread_local! {
     static BLOCKS: Cell<usize> = const { Cell::new(0) };
@@ -77,7 +77,8 @@ fn the_driver_needs_neither_heap_nor_hal() {
         let made = blocks(|| NetDevice::<TestHal, _, 16, 16>::new(transport, Options::new()).unwrap());
         let mut net = made.0;
         let before = hal_calls(&plug);
-        let mut buffer = [0; 1518];
+        let (mut buffer, mut many) = ([0; 1518], [[0; 1518]; 3]);
+        let mut room = Packets::<32>::new();
         for number in 0..200 {
             for length in [14, 60, 256, 257, 1514] {
                 let bytes = frame(length, number);
@@ -90,6 +91,23 @@ fn the_driver_needs_neither_heap_nor_hal() {
                     room.send(length).unwrap();
                 });
                 assert_eq!((written.1, card.sent().len()), (0, 1));
+                let frames = [&bytes[..]; 16];
+                assert_eq!(blocks(|| net.send_burst(&frames).unwrap()), (16, 0));
+                assert_eq!(card.sent().len(), 16);
+                let written = blocks(|| {
+                    let mut burst = net.reserve_burst(&mut room, 16).unwrap();
+                    while let Some(mut slot) = burst.next() {
+                        slot[..length].copy_from_slice(&bytes);
+                        slot.finish(length);
+                    }
+                    burst.send().unwrap()
+                });
+                assert_eq!((written, card.sent().len()), ((16, 0), 16));
+                while card.deliver(&bytes) {}
+                assert_eq!(blocks(|| net.peek_burst(&mut room).unwrap().iter().count()), (16, 0));
+                while card.deliver(&bytes) {}
+                assert_eq!(blocks(|| net.receive_burst(&mut many, &mut [0; 3]).unwrap()), (3, 0));
+                assert_eq!(blocks(|| net.peek_burst(&mut room).unwrap().len()), (13, 0));
                 assert!(card.deliver(&bytes) && card.deliver(&bytes));
                 assert_eq!(blocks(|| net.receive(&mut buffer).unwrap()), (Some(length), 0));
                 assert_eq!(blocks(|| net.peek().unwrap().map(|lent| lent.len())), (Some(length), 0));

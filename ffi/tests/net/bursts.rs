@@ -257,4 +257,15 @@ fn a_small_buffer_ends_the_burst() {
     assert_eq!(net.receive_burst(&mut small, &mut lengths), Err(Error::BUFFER_TOO_SMALL));
     assert_eq!(net.receive(&mut [0; 600]), Ok(Some(600)), "it stays");
     assert_eq!(net.receive_burst(&mut small, &mut lengths), Ok(4));
+    // No later buffer takes what an earlier one had no room for.
+    for bad in [1, 10, 31, 32, 33] {
+        let mut buffers = vec![vec![0; 1518]; 64];
+        buffers[bad].truncate(99);
+        for number in 0..40 {
+            assert!(card.deliver(&frame(100, number)));
+        }
+        assert_eq!(net.receive_burst(&mut buffers, &mut [0; 64]), Ok(bad));
+        assert_eq!((number_of(&buffers[bad - 1]), net.rx_ready()), (bad as u32 - 1, 40 - bad));
+        assert_eq!(net.receive_burst(&mut small, &mut lengths), Ok(40 - bad));
+    }
 }

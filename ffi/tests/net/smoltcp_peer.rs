@@ -1,7 +1,7 @@
 //! smoltcp on both ends: over the driver on the guest's side, and over nothing but two queues behind the card.
 #![cfg(feature = "smoltcp-0_14")]
 
-use crate::device::{Card, KINDS, Kind, machine};
+use crate::device::{Card, FakeTransport, KINDS, Kind, TestHal, feature, machine};
 use crate::net;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -11,6 +11,7 @@ use smoltcp::wire::{
     EthernetAddress, HardwareAddress, Icmpv4Packet, Icmpv4Repr, IpAddress, IpCidr, IpEndpoint, Ipv4Address,
 };
 use std::collections::VecDeque;
+use virtio_net_c::{Duplex, NetDevice, Options};
 
 const GUEST: Ipv4Address = Ipv4Address::new(10, 9, 8, 1);
 const PEER: Ipv4Address = Ipv4Address::new(10, 9, 8, 2);
@@ -158,9 +159,51 @@ fn over_the_driver<const N: usize>(kind: Kind) {
     assert_eq!((net.tx_free(), card.buffers()), (N, N), "a token keeps a slot");
 }
 
+/// The same while somebody else has the interrupt.
+fn over_both_directions<const N: usize>(kind: Kind) {
+    let (_plug, card) = machine(kind);
+    let mut net = net::<N>(&card);
+    let mac = net.mac_address();
+    let (transmitter, receiver, mut interrupts) = net.split();
+    let mut duplex = Duplex { transmitter, receiver };
+    duplex.receiver.enable_interrupts().unwrap();
+    talk(&card, mac, &mut duplex);
+    assert_eq!(interrupts.acknowledge(), virtio_net_c::sys::VIRTIO_NET_EVENT_QUEUE);
+    duplex.transmitter.poll().unwrap();
+    assert_eq!((duplex.transmitter.free(), card.buffers()), (N, N), "a token keeps a slot");
+}
+
+/// What smoltcp may rely on: the length of a frame with its header, and how many of them there is room for.
+#[test]
+fn capabilities_are_the_driver_s() {
+    let (_plug, card) = machine(KINDS[0]);
+    let check = |capabilities: DeviceCapabilities, frame: usize, burst: usize| {
+        assert_eq!((capabilities.max_transmission_unit, capabilities.max_burst_size), (frame, Some(burst)));
+        assert_eq!(capabilities.medium, Medium::Ethernet);
+        // The device computes none.
+        assert!(capabilities.checksum.ipv4.rx() && capabilities.checksum.ipv4.tx());
+        assert!(capabilities.checksum.udp.rx() && capabilities.checksum.tcp.tx());
+    };
+    let make = |options| NetDevice::<TestHal, _, 8, 32>::new(FakeTransport::new(&card), options).unwrap();
+    check(make(Options::new()).capabilities(), 1514, 8);
+    check(make(Options::new().tx_buffer_bytes(1000)).capabilities(), 1000, 8);
+    card.change(|config| (config.queue_max, config.mtu) = (4, 1200));
+    check(make(Options::new()).capabilities(), 1514, 4);
+    card.change(|config| config.features |= feature::MTU);
+    let mut net = make(Options::new());
+    check(net.capabilities(), 1214, 4);
+    let (transmitter, receiver, _) = net.split();
+    check(Duplex { transmitter, receiver }.capabilities(), 1214, 4);
+    drop(net);
+    #[cfg(feature = "alloc")]
+    check(crate::drop_in::<16>(&card).capabilities(), 1214, 4);
+}
+
 #[test]
 fn smoltcp_over_the_driver() {
     for kind in KINDS {
+        over_both_directions::<2>(kind);
+        over_both_directions::<16>(kind);
         over_the_driver::<2>(kind);
         over_the_driver::<16>(kind);
     }

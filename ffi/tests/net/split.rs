@@ -375,6 +375,11 @@ fn interrupts_of_one_direction() {
         assert_eq!(count(), [1, 1], "{}", kind.name);
         rx.disable_interrupts().unwrap();
         assert_eq!((rx.ready(), tx.free(), tx.in_flight()), (1, 16, 0));
+        while rx.receive(&mut [0; 1518]).unwrap().is_some() {}
+        assert!(card.deliver(&frame(60, 0)));
+        tx.send(&frame(60, 0)).unwrap();
+        card.sent();
+        assert_eq!(count(), [1, 1], "{}: both are silent", kind.name);
     }
 }
 
