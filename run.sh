@@ -437,6 +437,7 @@ stage_lint() {
         for_host clippy --locked -p virtio-net-c --no-default-features --features "$features" --all-targets \
             -- -D warnings || failed=1
     done
+    RUSTDOCFLAGS="-D warnings" for_host doc --locked --quiet -p virtio-net-c --all-features --no-deps || failed=1
     for_target clippy --release -p kernel -p levitate-hal -p bench-kernel -- -D warnings || failed=1
     for_target clippy --release -p kernel -p rust-net --features rust-net -- -D warnings || failed=1
     return "$failed"
@@ -479,7 +480,8 @@ stage_cross() {
 stage_rust() {
     local failed=0
     for_host test --locked -p virtio-net-c || failed=1
-    for_host test --locked -p virtio-net-c --all-features || failed=1
+    # The examples in the documentation run in the other two, over one version each.
+    for_host test --locked -p virtio-net-c --all-features --all-targets || failed=1
     for_host test --locked -p virtio-net-c --no-default-features --features alloc,virtio-drivers-0_13 || failed=1
     for_host test --locked -p levitate-utils || failed=1
     for_host run --locked -p xtask -- check || failed=1

@@ -2,10 +2,7 @@
 //!
 //! In a kernel `Hal` and the transport are its own, and the card is real. Here both ends are: `cargo run -p virtio-net-c --example echo`.
 
-#[cfg(feature = "virtio-drivers-0_12")]
 extern crate virtio_drivers_0_12 as virtio_drivers;
-#[cfg(not(feature = "virtio-drivers-0_12"))]
-extern crate virtio_drivers_0_13 as virtio_drivers;
 
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the card of the tests")]
 #[path = "../tests/device/mod.rs"]

@@ -5,8 +5,14 @@
 //! `VirtIONet` has the interface of `virtio_drivers::device::net::VirtIONet`: change the `use` line and keep the rest, `Hal` and transports
 //! included. `VirtIONetRaw` has that of its namesake.
 //!
-#![cfg_attr(feature = "alloc", doc = "```standalone_crate")]
-#![cfg_attr(not(feature = "alloc"), doc = "```ignore")]
+#![cfg_attr(
+    all(feature = "alloc", any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13")),
+    doc = "```standalone_crate"
+)]
+#![cfg_attr(
+    not(all(feature = "alloc", any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))),
+    doc = "```ignore"
+)]
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
 //! # fn main() -> Result<(), virtio_drivers::Error> {
 //! # let (_plug, card, transport) = plug();
@@ -28,7 +34,8 @@
 //! [`NetDevice`] needs no heap and does not wait. Frames are copied, or written and read in place, alone or in bursts that cost one call into C
 //! to begin and one to end. [`NetDevice::split`] makes three handles of it for three processors: transmit, receive, and the interrupt.
 //!
-//! ```standalone_crate
+#![cfg_attr(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"), doc = "```standalone_crate")]
+#![cfg_attr(not(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13")), doc = "```ignore")]
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
 //! # fn main() -> Result<(), virtio_net_c::Error> {
 //! # let (_plug, card, transport) = plug();
@@ -100,7 +107,7 @@ mod atomics {
 #[cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
 static CARDS: core::sync::atomic::AtomicU16 = core::sync::atomic::AtomicU16::new(1);
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "alloc", any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13")))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

@@ -396,8 +396,8 @@ fn united_handles_are_the_driver() {
     card.jump(RX, 17);
     assert_eq!(rx.peek().err(), Some(Error::NEEDS_RESET));
     let (other_tx, other_rx, _) = other.split();
-    let (interrupts, tx, _) = interrupts.unite(tx, other_rx).err().expect("the receiver is another's");
-    let (interrupts, _, rx) = interrupts.unite(other_tx, rx).err().expect("the transmitter is another's");
+    let (interrupts, tx, _) = interrupts.unite(tx, other_rx).expect_err("the receiver is another's");
+    let (interrupts, _, rx) = interrupts.unite(other_tx, rx).expect_err("the transmitter is another's");
     let device = interrupts.unite(tx, rx).expect("all are of one driver");
     assert_eq!(device.last_error().map(|detail| detail.error.code()), Some(VIRTIO_NET_ERROR_USED_INDEX));
     device.recover().unwrap();
