@@ -398,6 +398,12 @@ static int32_t set_up_device(struct virtio_net *net)
     return code;
 }
 
+/* The quick loops are for pools, on machines where memory needs no care, and read a header by halfwords. */
+static uint8_t usability(const struct virtio_net *net, const struct dma_pool *pool)
+{
+    return pool->slots != 0 && !net->sync && pool->frame_offset % 2 == 0 ? VIRTIO_RING_PLAIN : VIRTIO_RING_USABLE;
+}
+
 static int32_t bring_up(struct virtio_net *net)
 {
     int32_t code = set_up_device(net);
@@ -407,12 +413,12 @@ static int32_t bring_up(struct virtio_net *net)
     net->rx.ring.fault.code = net->tx.ring.fault.code = VIRTIO_NET_SUCCESS;
     vn_net_rx_fill(net);
     vn_device_add_status(&net->device, VIRTIO_STATUS_DRIVER_OK);
-    flag_write(&net->rx.ring.usable, 1);
-    flag_write(&net->tx.ring.usable, 1);
+    flag_write(&net->rx.ring.usable, usability(net, &net->rx.pool));
+    flag_write(&net->tx.ring.usable, usability(net, &net->tx.pool));
     net->state = VIRTIO_NET_STATE_RUNNING;
     /* 3.1.1, step 8: no notification before this. */
     if (net->rx.ring.published != 0)
-        vn_ring_notify(&net->rx.ring, &net->device.transport);
+        vn_ring_notify(&net->rx.ring, &net->device.transport, 0);
     vn_log(&net->device.transport, net->device.log_level, VIRTIO_NET_LOG_INFO, VIRTIO_NET_SUCCESS,
            "virtio-net is up; slots to transmit, to receive", ring_size(&net->tx.ring), ring_size(&net->rx.ring));
     return VIRTIO_NET_SUCCESS;

@@ -28,6 +28,7 @@
 #define NET_HEADER_FLAGS        0u
 #define NET_HEADER_GSO_TYPE     1u
 #define NET_HEADER_F_NEEDS_CSUM 1u
+#define NET_HEADER_UNWANTED     0xff01ff01u /* of the first two bytes as one halfword; twice, which fits an instruction on Arm */
 
 /* A pool buffer's frame is so far from the buffer's start, plus the headroom: the header fits in front of it, and the frame
  * lies on a 16-byte boundary. */
@@ -88,9 +89,10 @@ _Static_assert(sizeof(struct virtio_net) <= VIRTIO_NET_STORAGE_FIXED, "the fixed
 _Static_assert(sizeof(struct virtio_slot) == VIRTIO_NET_STORAGE_PER_SLOT, "the storage of a slot is not what is promised");
 _Static_assert(_Alignof(struct virtio_net) <= VIRTIO_NET_STORAGE_ALIGNMENT, "the storage is not aligned enough");
 
-/* The error of a call that finds the ring unusable, or was called with a queue pair or flags that do not exist. */
-int32_t vn_net_refuse(const struct virtio_net *net, const struct virtio_ring *ring, uint32_t queue_pair, uint32_t flags,
-                      uint32_t known_flags) VIRTIO_HIDDEN;
+/* The error of a call of direction `queue` that cannot be served: a pointer is NULL (`needed` is another one that must not be),
+ * the queue pair or flags do not exist, or the driver or the queue is not in the state for it. */
+int32_t vn_net_refuse(const struct virtio_net *net, const void *needed, uint32_t queue, uint32_t queue_pair,
+                      uint32_t unknown_flags) VIRTIO_HIDDEN;
 /* The device broke a rule, or says that it needs a reset: logs it once, and returns NEEDS_RESET. */
 int32_t vn_net_broken(struct virtio_net *net, struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* Looks at the device's status when a ring does not move. */
@@ -109,10 +111,24 @@ VIRTIO_INLINE bool net_has_memory(const struct virtio_net *net)
     return net->state == VIRTIO_NET_STATE_RUNNING || net->state == VIRTIO_NET_STATE_STOPPED;
 }
 
-/* What each data call looks at first. */
-VIRTIO_INLINE bool net_acceptable(const struct virtio_ring *ring, uint32_t queue_pair, uint32_t flags, uint32_t known_flags)
+VIRTIO_INLINE const struct virtio_ring *net_ring(const struct virtio_net *net, uint32_t queue)
 {
-    return VIRTIO_LIKELY((queue_pair | (flags & ~known_flags)) == 0 && ring_is_usable(ring));
+    return queue == NET_QUEUE_TX ? &net->tx.ring : &net->rx.ring;
+}
+
+/* What each data call looks at first: whether it can be served. */
+VIRTIO_INLINE bool net_acceptable(const struct virtio_net *net, const void *needed, uint32_t queue, uint32_t queue_pair,
+                                  uint32_t unknown_flags)
+{
+    return VIRTIO_LIKELY(net != NULL && needed != NULL && (queue_pair | unknown_flags) == 0) &&
+           VIRTIO_LIKELY(ring_is_usable(net_ring(net, queue)));
+}
+
+/* Whether a data call can be served by one of the quick loops. */
+VIRTIO_INLINE bool net_is_plain(const struct virtio_net *net, const void *packets, uint32_t queue, uint32_t queue_pair,
+                                uint32_t unknown_flags)
+{
+    return net != NULL && packets != NULL && (queue_pair | unknown_flags) == 0 && ring_is_plain(net_ring(net, queue));
 }
 
 #endif /* NET_NET_H */

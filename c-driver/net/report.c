@@ -5,14 +5,16 @@
 
 /* ------------------------------------------------------------------------------------------------------------ trouble */
 
-int32_t vn_net_refuse(const struct virtio_net *net, const struct virtio_ring *ring, uint32_t queue_pair, uint32_t flags,
-                      uint32_t known_flags)
+VIRTIO_COLD int32_t vn_net_refuse(const struct virtio_net *net, const void *needed, uint32_t queue, uint32_t queue_pair,
+                                  uint32_t unknown_flags)
 {
+    if (net == NULL || needed == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
     if (queue_pair != 0)
         return VIRTIO_NET_ERROR_QUEUE_PAIR;
-    if ((flags & ~known_flags) != 0)
+    if (unknown_flags != 0)
         return VIRTIO_NET_ERROR_FLAGS;
-    if (net->state != VIRTIO_NET_STATE_RUNNING || ring_is_usable(ring))
+    if (net->state != VIRTIO_NET_STATE_RUNNING || ring_is_usable(net_ring(net, queue)))
         return VIRTIO_NET_ERROR_STATE;
     return VIRTIO_NET_ERROR_NEEDS_RESET;
 }
@@ -149,10 +151,10 @@ static int32_t check_irq(const struct virtio_net *net, uint32_t queue_pair, uint
 {
     if (net == NULL || which == 0 || (which & ~(uint32_t)(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX)) != 0)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    if ((which & VIRTIO_NET_IRQ_RX) != 0 && !net_acceptable(&net->rx.ring, queue_pair, flags, 0))
-        return vn_net_refuse(net, &net->rx.ring, queue_pair, flags, 0);
-    if ((which & VIRTIO_NET_IRQ_TX) != 0 && !net_acceptable(&net->tx.ring, queue_pair, flags, 0))
-        return vn_net_refuse(net, &net->tx.ring, queue_pair, flags, 0);
+    if ((which & VIRTIO_NET_IRQ_RX) != 0 && !net_acceptable(net, net, NET_QUEUE_RX, queue_pair, flags))
+        return vn_net_refuse(net, net, NET_QUEUE_RX, queue_pair, flags);
+    if ((which & VIRTIO_NET_IRQ_TX) != 0 && !net_acceptable(net, net, NET_QUEUE_TX, queue_pair, flags))
+        return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, flags);
     return VIRTIO_NET_SUCCESS;
 }
 

@@ -12,26 +12,15 @@
 
 /* --------------------------------------------------------------------------------------------------------------- posting */
 
-/* A slot that is free, at avail_index, and has its buffer, becomes the device's with the next publish. With a pool every
- * slot is in flight or held, so the one that was just freed is at avail_index. */
+/* A held slot becomes the device's with the next publish. With a pool every slot is in flight or held, so the one that is free is
+ * at avail_index. */
 VIRTIO_INLINE void repost(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
 {
     ring_release(ring, slots, slot);
-    ring->prepared++;
-    ring_commit(ring, slot);
+    ring_hand_over(ring, slot);
 }
 
-VIRTIO_INLINE void publish(struct virtio_net *net, uint32_t flags)
-{
-    struct virtio_ring *ring = &net->rx.ring;
-    if (ring->published == ring->avail_index)
-        return;
-    ring_publish(ring);
-    if ((flags & VIRTIO_NET_NO_KICK) == 0)
-        ring_kick(ring, &net->device.transport);
-}
-
-static void sync_for_device(const struct virtio_net *net, uint8_t *frame, uint32_t bytes)
+static VIRTIO_COLD void sync_for_device(const struct virtio_net *net, uint8_t *frame, uint32_t bytes)
 {
     const struct virtio_transport *transport = &net->device.transport;
     if (TABLE_HAS(transport->platform, sync_for_device))
@@ -56,33 +45,14 @@ void vn_net_rx_fill(struct virtio_net *net)
 
 /* ------------------------------------------------------------------------------------------------------------- examining */
 
-static VIRTIO_COLD bool drop(uint64_t *counter)
+/* Fields that only an agreed feature gives a meaning to: a frame that needs them cannot be used (5.1.6.4.2). Both are read at
+ * once where they are aligned: they are neighbours. */
+VIRTIO_INLINE bool header_is_plain(const uint8_t *header, bool aligned)
 {
-    counter_add(counter, 1);
-    return false;
-}
-
-/* Fields that only an agreed feature gives a meaning to: a frame that needs them cannot be used (5.1.6.4.2). */
-VIRTIO_INLINE bool header_is_plain(const struct net_rx *rx, const uint8_t *frame)
-{
-    const uint8_t *header = frame - rx->ring.header_length;
+    if (aligned)
+        return (shared_load16((const uint16_t *)(const void *)header) & NET_HEADER_UNWANTED) == 0;
     uint32_t flags = shared_load8(header + NET_HEADER_FLAGS);
-    uint32_t odd = (flags & NET_HEADER_F_NEEDS_CSUM) | shared_load8(header + NET_HEADER_GSO_TYPE);
-    return VIRTIO_LIKELY(odd == 0) || rx->trust_header;
-}
-
-/* Checks a used element and tells the frame's length. False: the frame is dropped, and counted. */
-VIRTIO_INLINE bool examine(struct net_rx *rx, uint8_t *frame, uint32_t used_length, uint32_t posted, uint32_t *length)
-{
-    uint32_t header_length = rx->ring.header_length;
-    if (VIRTIO_UNLIKELY(used_length > posted))
-        return drop(&rx->dropped_long);
-    if (VIRTIO_UNLIKELY(used_length < header_length + ETHERNET_HEADER_BYTES))
-        return drop(&rx->dropped_short);
-    if (VIRTIO_UNLIKELY(!header_is_plain(rx, frame)))
-        return drop(&rx->dropped_header);
-    *length = used_length - header_length;
-    return true;
+    return (flags & NET_HEADER_F_NEEDS_CSUM) == 0 && shared_load8(header + NET_HEADER_GSO_TYPE) == 0;
 }
 
 static void sync_for_cpu(const struct virtio_net *net, uint8_t *frame, uint32_t used_length, uint32_t posted)
@@ -91,6 +61,28 @@ static void sync_for_cpu(const struct virtio_net *net, uint8_t *frame, uint32_t 
     if (TABLE_HAS(transport->platform, sync_for_cpu))
         transport->platform->sync_for_cpu(transport->context, frame - net->rx.ring.header_length,
                                           used_length < posted ? used_length : posted, VIRTIO_NET_DMA_FROM_DEVICE);
+}
+
+/* The length of a frame that is good. Else the reason to drop it is counted, and the result is negative, or 0 where the buffer is
+ * the caller's, who gets it back. */
+static int32_t examine(struct virtio_net *net, const struct virtio_slot *slot, uint32_t used_length)
+{
+    struct net_rx *rx = &net->rx;
+    bool external = (slot->length & VIRTIO_SLOT_EXTERNAL) != 0;
+    uint32_t posted = external ? slot->length & VIRTIO_SLOT_LENGTH : rx->ring.buffer_length;
+    uint64_t *reason = NULL;
+    if (VIRTIO_UNLIKELY(net->sync))
+        sync_for_cpu(net, slot->data, used_length, posted);
+    if (used_length > posted)
+        reason = &rx->dropped_long;
+    else if (used_length < rx->ring.header_length + ETHERNET_HEADER_BYTES)
+        reason = &rx->dropped_short;
+    else if (!header_is_plain(slot->data - rx->ring.header_length, false) && !rx->trust_header)
+        reason = &rx->dropped_header;
+    if (VIRTIO_LIKELY(reason == NULL))
+        return (int32_t)(used_length - rx->ring.header_length);
+    counter_add(reason, 1);
+    return external ? 0 : -1;
 }
 
 /* How many used elements there are. */
@@ -106,234 +98,356 @@ static VIRTIO_COLD int32_t arm_and_look(struct virtio_net *net)
     return vn_ring_arm(&net->rx.ring) ? look(net) : 0;
 }
 
-/* The next good frame among the `ready` elements, whose slot stays in flight until ring_take. 0: none. Bad ones are posted
- * again. */
-static int32_t next_of(struct virtio_net *net, int32_t *ready, uint16_t *slot)
+/* -------------------------------------------------------------------------------------------------------------- receiving */
+
+/* How the caller gets the frames of a burst. */
+enum way {
+    WAY_COPY, /* in memory of its own; the slot is posted again */
+    WAY_LEND, /* where they are; it holds the slot */
+};
+
+/* A used element as it was read: the id in the lower half. None: its own id is one that no ring has. */
+#define NO_ELEMENT UINT64_MAX
+
+VIRTIO_INLINE uint64_t read_element(const struct virtq_used_element *element)
+{
+    uint32_t id = 0;
+    uint32_t length = 0;
+    const uint32_t *words = &element->id;
+    shared_load32_pair(&words, &id, &length);
+    return (uint64_t)length << 32 | id;
+}
+
+/* The slot at used_index, which was taken, or whose frame is bad, is posted again. */
+static void give_up(struct virtio_net *net, uint16_t number)
 {
     struct virtio_ring *ring = &net->rx.ring;
     struct virtio_slot *slots = ring_slots(ring);
-    for (; *ready > 0; --*ready) {
-        uint32_t used_length = 0;
-        uint32_t length = 0;
-        if (VIRTIO_UNLIKELY(!ring_head(ring, slots, slot, &used_length)))
-            return vn_net_broken(net, ring);
-        uint8_t *frame = slots[*slot].data;
-        if (VIRTIO_UNLIKELY(net->sync))
-            sync_for_cpu(net, frame, used_length, ring->buffer_length);
-        if (VIRTIO_LIKELY(examine(&net->rx, frame, used_length, ring->buffer_length, &length)))
-            return (int32_t)length;
-        if (VIRTIO_UNLIKELY(net->sync))
-            sync_for_device(net, frame, ring->buffer_length);
-        ring_take(ring);
-        repost(ring, slots, *slot);
-    }
-    return 0;
-}
-
-/* The same, and what was asked for with interrupts on: a look that finds no frame has armed the interrupt after the last
- * element. It ends, because what is posted again is published after it. */
-VIRTIO_INLINE int32_t next_frame(struct virtio_net *net, int32_t *ready, uint16_t *slot)
-{
-    int32_t length = next_of(net, ready, slot);
-    while (VIRTIO_UNLIKELY(length == 0 && net->rx.ring.interrupts)) {
-        *ready = arm_and_look(net);
-        if (*ready <= 0)
-            return *ready;
-        length = next_of(net, ready, slot);
-    }
-    return length;
-}
-
-/* The end of a look that began at `before` and leaves `left` elements. One that took the last arms the interrupt: callers
- * that ask rx_ready before they look again see what came meanwhile, because that reads used.idx after the arming. */
-VIRTIO_INLINE void settle(struct virtio_net *net, uint32_t flags, uint16_t before, int32_t left)
-{
-    struct virtio_ring *ring = &net->rx.ring;
-    if (!ring_is_usable(ring))
-        return;
-    publish(net, flags);
-    if (ring->used_index != before)
-        ring_completed(ring);
-    else if (VIRTIO_UNLIKELY(vn_ring_idle(ring, &net->device.transport, NET_RX_PATIENCE)))
-        vn_net_look_at_status(net, ring);
-    if (VIRTIO_UNLIKELY(ring->interrupts && left <= 0))
-        vn_ring_arm(ring);
-}
-
-/* ---------------------------------------------------------------------------------------------------------------- copying */
-
-VIRTIO_INLINE void take_copy(struct virtio_net *net, uint16_t slot, void *buffer, uint32_t length)
-{
-    struct virtio_ring *ring = &net->rx.ring;
-    struct virtio_slot *slots = ring_slots(ring);
-    copy_bytes(buffer, slots[slot].data, length);
     if (VIRTIO_UNLIKELY(net->sync))
-        sync_for_device(net, slots[slot].data, ring->buffer_length);
-    ring_take(ring);
-    repost(ring, slots, slot);
-    counter_add(&net->rx.frames, 1);
-    counter_add(&net->rx.bytes, length);
+        sync_for_device(net, slots[number].data, ring->buffer_length);
+    ring->used_index++;
+    ring->held++;
+    repost(ring, slots, number);
 }
 
-int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, void *buffer, uint32_t capacity)
+/* Gives the caller the frame of the slot at used_index. */
+static int32_t deliver(struct virtio_net *net, struct virtio_net_packet *packet, uint16_t number, uint32_t length, enum way way)
 {
-    if (VIRTIO_UNLIKELY(net == NULL || buffer == NULL))
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    struct virtio_ring *ring = &net->rx.ring;
-    if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, 0)))
-        return vn_net_refuse(net, ring, queue_pair, flags, 0);
-    if (VIRTIO_UNLIKELY(net->rx.pool_frame == 0))
-        return VIRTIO_NET_ERROR_NO_POOL;
-    uint16_t before = ring->used_index;
-    int32_t ready = look(net);
-    if (VIRTIO_UNLIKELY(ready < 0))
-        return ready;
-    uint16_t slot = 0;
-    int32_t length = next_frame(net, &ready, &slot);
-    if (length > 0 && (uint32_t)length > capacity) {
-        publish(net, flags);
-        return VIRTIO_NET_ERROR_BUFFER_TOO_SMALL;
+    const struct virtio_slot *slot = &ring_slots(&net->rx.ring)[number];
+    uint32_t flags = 0;
+    if (way == WAY_COPY) {
+        if (packet->data == NULL)
+            return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+        if (length > packet->length)
+            return VIRTIO_NET_ERROR_BUFFER_TOO_SMALL;
+        vn_copy(packet->data, slot->data, length);
+        give_up(net, number);
+    } else {
+        packet->slot = number;
+        packet->data = slot->data;
+        net->rx.ring.used_index++;
+        net->rx.ring.held++;
+        if ((slot->length & VIRTIO_SLOT_EXTERNAL) != 0) {
+            flags = VIRTIO_NET_PACKET_EXTERNAL;
+            packet->cookie = slot->cookie;
+        }
     }
-    if (length > 0)
-        take_copy(net, slot, buffer, (uint32_t)length);
-    settle(net, flags, before, ready - 1);
-    return length;
+    packet->length = length;
+    packet->flags = flags;
+    return VIRTIO_NET_SUCCESS;
+}
+
+/* The end of a look that has `left` elements to go: asks for the interrupt after the last, repeats a notification where nothing
+ * moved, and publishes. */
+static int32_t settle(struct virtio_net *net, uint16_t before, bool moved, int32_t left, int32_t result)
+{
+    struct virtio_ring *ring = &net->rx.ring;
+    if (VIRTIO_UNLIKELY(!ring_is_usable(ring)))
+        return result;
+    /* Callers that ask rx_ready before they look again see what came after this, because that reads used.idx after it. */
+    if (VIRTIO_UNLIKELY(ring->interrupts) && left <= 0)
+        vn_ring_arm(ring);
+    if (ring_is_stale(ring, before))
+        vn_ring_refresh(ring);
+    if (!moved && vn_ring_idle(ring, &net->device.transport, NET_RX_PATIENCE))
+        vn_net_look_at_status(net, ring);
+    if (ring->published == ring->avail_index)
+        return result;
+    return vn_ring_publish(ring, &net->device.transport, true, result);
+}
+
+/* Every way of receiving, one frame after the other. The first `done` frames were taken quickly, and counted; `element` is the
+ * next one where it was read already. */
+static int32_t receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
+                       uint32_t count, enum way way, uint32_t done, uint64_t element)
+{
+    if (!net_acceptable(net, packets, NET_QUEUE_RX, queue_pair, flags))
+        return vn_net_refuse(net, packets, NET_QUEUE_RX, queue_pair, flags);
+    if (way == WAY_COPY && net->rx.pool_frame == 0)
+        return VIRTIO_NET_ERROR_NO_POOL;
+    struct virtio_ring *ring = &net->rx.ring;
+    bool moved = done != 0;
+    uint16_t before = (uint16_t)(ring->used_index - done);
+    int32_t ready = look(net);
+    int32_t code = ready < 0 ? ready : VIRTIO_NET_SUCCESS;
+    while (code >= 0 && done < count) {
+        if (ready == 0 && VIRTIO_UNLIKELY(ring->interrupts))
+            ready = arm_and_look(net);
+        if (ready <= 0)
+            break;
+        if (element == NO_ELEMENT)
+            element = read_element(ring_used_element(ring, ring->used_index));
+        struct virtio_slot *slots = ring_slots(ring);
+        uint32_t id = (uint32_t)element;
+        if (id != slots[ring->used_index & ring->slot_mask].order && !vn_ring_exchange(ring, id)) {
+            code = vn_net_broken(net, ring);
+            break;
+        }
+        int32_t length = examine(net, &slots[id], (uint32_t)(element >> 32));
+        element = NO_ELEMENT;
+        if (length < 0) {
+            give_up(net, (uint16_t)id);
+        } else {
+            code = deliver(net, &packets[done], (uint16_t)id, (uint32_t)length, way);
+            if (code < 0)
+                break;
+            counter_add(&net->rx.frames, length != 0);
+            counter_add(&net->rx.bytes, (uint32_t)length);
+            done++;
+        }
+        moved = true;
+        ready--;
+    }
+    if (ready < 0)
+        code = ready;
+    return settle(net, before, moved || code < 0, ready, done != 0 ? (int32_t)done : code);
+}
+
+/* What the loop over a run keeps in registers. */
+struct cursor {
+    const struct virtio_slot *slots;
+    const uint32_t *element; /* the next used element */
+    const uint16_t *order;   /* the slot that it should name */
+    uint16_t *entry;         /* where the avail ring names the next slot */
+    size_t header_length;
+    uint32_t shortest; /* used length of a frame */
+    uint32_t lengths;  /* of frames that fit, counted from that on */
+    bool unaligned;    /* frames were left out that copy_words cannot copy */
+};
+
+VIRTIO_INLINE struct cursor begin(const struct virtio_ring *ring)
+{
+    uint32_t shortest = ring->header_length + ETHERNET_HEADER_BYTES;
+    return (struct cursor){
+        .slots = ring_slots(ring),
+        .element = &ring_used_element(ring, ring->used_index)->id,
+        .order = ring_order(ring, ring->used_index),
+        .entry = ring_avail_entry(ring, ring->avail_index),
+        .header_length = ring->header_length,
+        .shortest = shortest,
+        .lengths = ring->buffer_length - shortest + 1,
+    };
+}
+
+/*
+ * The step for nearly every frame: an element in order, with a good frame in a pool buffer, on a machine without sync functions.
+ * Anything else is left to `receive` with what was read of it, `unusual`. Adds the frame's length to `bytes`.
+ */
+VIRTIO_INLINE bool take_quickly(struct cursor *at, struct virtio_net_packet *packet, enum way way, uint64_t *bytes,
+                                uint64_t *unusual)
+{
+    uint32_t id = 0;
+    uint32_t used_length = 0;
+    shared_load32_pair(&at->element, &id, &used_length);
+    uint16_t slot = ring_next_slot(&at->order);
+    uint8_t *frame = at->slots[slot].data;
+    uint32_t length = used_length - (uint32_t)at->header_length;
+    /* The header is that of the slot that should be next, wherever the id points. */
+    bool plain = header_is_plain(frame - at->header_length, true);
+    if (VIRTIO_UNLIKELY((id != slot) | (used_length - at->shortest >= at->lengths) | !plain)) {
+        *unusual = (uint64_t)used_length << 32 | id;
+        return false;
+    }
+    if (way == WAY_COPY) {
+        uint8_t *to = packet->data;
+        if (VIRTIO_UNLIKELY(to == NULL) || VIRTIO_UNLIKELY(length > packet->length)) {
+            *unusual = (uint64_t)used_length << 32 | id;
+            return false;
+        }
+        shared_store16(at->entry, slot);
+        at->entry++;
+        if (VIRTIO_LIKELY(copy_is_simple(to)))
+            copy_words(to, frame, length);
+        else
+            at->unaligned = true; /* later, so that this loop calls nothing and no register must be saved */
+    } else {
+        packet->data = frame;
+        packet->slot = slot;
+    }
+    packet->length = length;
+    packet->flags = 0;
+    *bytes += length;
+    return true;
+}
+
+/* The borders of the regions after `taken` frames. */
+VIRTIO_INLINE void pass(struct virtio_ring *ring, uint32_t taken, enum way way)
+{
+    ring->used_index = (uint16_t)(ring->used_index + taken);
+    if (way == WAY_COPY)
+        ring->avail_index = (uint16_t)(ring->avail_index + taken);
+    else
+        ring->held = (uint16_t)(ring->held + taken);
+}
+
+/* Copies the frames of a run that were left out, before their slots are posted again. */
+static VIRTIO_NOINLINE void copy_unaligned(const struct virtio_ring *ring, const struct virtio_net_packet *packets,
+                                           uint32_t count)
+{
+    const struct virtio_slot *slots = ring_slots(ring);
+    const uint16_t *order = ring_order(ring, ring->used_index);
+    const struct virtio_net_packet *end = packets + count;
+    for (; packets != end; packets++) {
+        uint16_t slot = ring_next_slot(&order);
+        if (!copy_is_simple(packets->data))
+            vn_copy(packets->data, slots[slot].data, packets->length);
+    }
+}
+
+/* A run does not reach the end of the circle. Returns how many frames the caller got. */
+VIRTIO_INLINE uint32_t take_run(struct virtio_net *net, struct virtio_net_packet *packets, uint32_t run, enum way way,
+                                uint64_t *bytes, uint64_t *unusual)
+{
+    struct cursor at = begin(&net->rx.ring);
+    struct virtio_net_packet *packet = packets;
+    struct virtio_net_packet *end = packets + run;
+    do {
+        if (VIRTIO_UNLIKELY(!take_quickly(&at, packet, way, bytes, unusual)))
+            break;
+        packet++;
+    } while (packet != end);
+    uint32_t taken = (uint32_t)(packet - packets);
+    if (way == WAY_COPY && VIRTIO_UNLIKELY(at.unaligned))
+        copy_unaligned(&net->rx.ring, packets, taken);
+    pass(&net->rx.ring, taken, way);
+    return taken;
+}
+
+VIRTIO_INLINE uint32_t take_runs(struct virtio_net *net, struct virtio_net_packet *packets, uint32_t count, enum way way,
+                                 uint64_t *bytes, uint64_t *unusual)
+{
+    uint32_t left = count;
+    uint32_t run = 0;
+    uint32_t taken = 0;
+    while (VIRTIO_LIKELY(left != 0) && taken == run) {
+        run = ring_run(&net->rx.ring, net->rx.ring.used_index, left);
+        taken = take_run(net, packets, run, way, bytes, unusual);
+        left -= taken;
+        packets += taken;
+    }
+    return count - left;
+}
+
+/* How many elements can be taken quickly. */
+VIRTIO_INLINE uint32_t ready_quickly(const struct virtio_net *net, const void *packets, uint32_t queue_pair, uint32_t flags,
+                                     enum way way)
+{
+    if (!net_is_plain(net, packets, NET_QUEUE_RX, queue_pair, flags))
+        return 0;
+    const struct virtio_ring *ring = &net->rx.ring;
+    /* What is posted again must be the oldest that is held: not while frames are lent. */
+    if (way == WAY_COPY && VIRTIO_UNLIKELY(ring->held != 0))
+        return 0;
+    uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
+    return VIRTIO_LIKELY(ready <= ring_usable_by_device(ring)) ? ready : 0;
+}
+
+VIRTIO_INLINE int32_t receive_quickly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                                      struct virtio_net_packet *packets, uint32_t count, enum way way)
+{
+    uint64_t element = NO_ELEMENT;
+    uint64_t bytes = 0;
+    uint32_t ready = ready_quickly(net, packets, queue_pair, flags, way);
+    uint32_t wanted = count < ready ? count : ready;
+    uint32_t done = 0;
+    if (VIRTIO_LIKELY(wanted != 0)) {
+        uint16_t before = net->rx.ring.used_index;
+        done = take_runs(net, packets, wanted, way, &bytes, &element);
+        counter_add(&net->rx.frames, done);
+        counter_add(&net->rx.bytes, bytes);
+        if (VIRTIO_LIKELY(done == wanted)) {
+            element = NO_ELEMENT;
+            if (VIRTIO_LIKELY(!net->rx.ring.interrupts) && VIRTIO_LIKELY(!ring_is_stale(&net->rx.ring, before)))
+                return way == WAY_LEND ? (int32_t)done
+                                       : vn_ring_publish(&net->rx.ring, &net->device.transport, true, (int32_t)done);
+        }
+    }
+    return receive(net, queue_pair, flags, packets, count, way, done, element);
 }
 
 int32_t virtio_net_receive_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                                  uint32_t count)
 {
-    if (VIRTIO_UNLIKELY(net == NULL || packets == NULL))
+    return receive_quickly(net, queue_pair, flags, packets, count, WAY_COPY);
+}
+
+static VIRTIO_COLD int32_t receive_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, void *buffer,
+                                          uint32_t capacity, uint64_t element)
+{
+    struct virtio_net_packet packet;
+    if (buffer == NULL)
         return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    struct virtio_ring *ring = &net->rx.ring;
-    if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, 0)))
-        return vn_net_refuse(net, ring, queue_pair, flags, 0);
-    if (VIRTIO_UNLIKELY(net->rx.pool_frame == 0))
-        return VIRTIO_NET_ERROR_NO_POOL;
-    uint16_t before = ring->used_index;
-    int32_t ready = look(net);
-    int32_t code = ready < 0 ? ready : VIRTIO_NET_SUCCESS;
-    uint32_t done = 0;
-    while (code == VIRTIO_NET_SUCCESS && done < count) {
-        uint16_t slot = 0;
-        int32_t length = next_frame(net, &ready, &slot);
-        if (length == 0)
-            break;
-        if (length < 0)
-            code = length;
-        else if (packets[done].data == NULL)
-            code = VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-        else if ((uint32_t)length > packets[done].length)
-            code = VIRTIO_NET_ERROR_BUFFER_TOO_SMALL;
-        if (code < 0)
-            break;
-        take_copy(net, slot, packets[done].data, (uint32_t)length);
-        packets[done].length = (uint32_t)length;
-        packets[done].flags = 0;
-        ready--;
-        done++;
-    }
-    settle(net, flags, before, ready);
-    return done != 0 || code == VIRTIO_NET_SUCCESS ? (int32_t)done : code;
+    packet.data = buffer;
+    packet.length = capacity;
+    int32_t received = receive(net, queue_pair, flags, &packet, 1, WAY_COPY, 0, element);
+    return received > 0 ? (int32_t)packet.length : received;
 }
 
-/* --------------------------------------------------------------------------------------------------------------- in place */
-
-VIRTIO_INLINE void lend(struct virtio_net_packet *packet, const struct virtio_slot *slots, uint16_t slot, uint32_t length)
+int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, void *buffer, uint32_t capacity)
 {
-    packet->slot = slot;
-    packet->data = slots[slot].data;
-    packet->length = length;
-    packet->flags = 0;
-}
-
-static int32_t peek_pool(struct virtio_net *net, int32_t *ready, struct virtio_net_packet *packets, uint32_t count)
-{
-    struct virtio_ring *ring = &net->rx.ring;
-    struct virtio_slot *slots = ring_slots(ring);
-    uint32_t done = 0;
-    uint64_t bytes = 0;
-    int32_t length = 0;
-    for (; done < count; done++, --*ready) {
-        uint16_t slot = 0;
-        length = next_frame(net, ready, &slot);
-        if (length <= 0)
-            break;
-        ring_take(ring);
-        lend(&packets[done], slots, slot, (uint32_t)length);
-        bytes += (uint32_t)length;
-    }
-    counter_add(&net->rx.frames, done);
-    counter_add(&net->rx.bytes, bytes);
-    return done == 0 ? length : (int32_t)done;
-}
-
-/* A bad element of an external buffer cannot be posted again unasked: its owner gets the cookie, and a length of 0. */
-static int32_t peek_external(struct virtio_net *net, int32_t *ready, struct virtio_net_packet *packets, uint32_t count)
-{
-    struct virtio_ring *ring = &net->rx.ring;
-    struct virtio_slot *slots = ring_slots(ring);
-    uint32_t done = 0;
-    if (VIRTIO_UNLIKELY(*ready == 0 && ring->interrupts))
-        *ready = arm_and_look(net);
-    if (VIRTIO_UNLIKELY(*ready < 0))
-        return *ready;
-    for (; *ready > 0 && done < count; --*ready, done++) {
-        uint16_t slot = 0;
-        uint32_t used_length = 0;
-        uint32_t length = 0;
-        if (!ring_head(ring, slots, &slot, &used_length)) {
-            int32_t code = vn_net_broken(net, ring);
-            return done == 0 ? code : (int32_t)done;
-        }
-        uint32_t posted = slots[slot].length & VIRTIO_SLOT_LENGTH;
-        if (VIRTIO_UNLIKELY(net->sync))
-            sync_for_cpu(net, slots[slot].data, used_length, posted);
-        if (examine(&net->rx, slots[slot].data, used_length, posted, &length)) {
+    struct virtio_net_packet packet;
+    packet.data = buffer;
+    packet.length = capacity;
+    uint64_t element = NO_ELEMENT;
+    if (VIRTIO_LIKELY(ready_quickly(net, buffer, queue_pair, flags, WAY_COPY) != 0) && VIRTIO_LIKELY(copy_is_simple(buffer)) &&
+        VIRTIO_LIKELY(!net->rx.ring.interrupts) && VIRTIO_LIKELY(!ring_is_nearly_stale(&net->rx.ring))) {
+        struct cursor at = begin(&net->rx.ring);
+        uint64_t length = 0;
+        if (VIRTIO_LIKELY(take_quickly(&at, &packet, WAY_COPY, &length, &element))) {
+            pass(&net->rx.ring, 1, WAY_COPY);
             counter_add(&net->rx.frames, 1);
             counter_add(&net->rx.bytes, length);
+            return vn_ring_publish(&net->rx.ring, &net->device.transport, true, (int32_t)length);
         }
-        ring_take(ring);
-        lend(&packets[done], slots, slot, length);
-        packets[done].cookie = slots[slot].cookie;
-        packets[done].flags = VIRTIO_NET_PACKET_EXTERNAL;
     }
-    return (int32_t)done;
+    return receive_slowly(net, queue_pair, flags, buffer, capacity, element);
 }
 
 int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count)
 {
-    if (VIRTIO_UNLIKELY(net == NULL || packets == NULL))
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    struct virtio_ring *ring = &net->rx.ring;
-    if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, 0)))
-        return vn_net_refuse(net, ring, queue_pair, flags, 0);
-    uint16_t before = ring->used_index;
-    int32_t ready = look(net);
-    if (VIRTIO_UNLIKELY(ready < 0))
-        return ready;
-    int32_t done = net->rx.pool_frame != 0 ? peek_pool(net, &ready, packets, count) : peek_external(net, &ready, packets, count);
-    settle(net, flags, before, ready);
-    return done;
+    return receive_quickly(net, queue_pair, flags, packets, count, WAY_LEND);
 }
+
+/* ------------------------------------------------------------------------------------------------------------ giving back */
 
 /* Whether the caller holds the slot. One that is held because its buffer was lost is nobody's until rx_reap. */
-VIRTIO_INLINE bool is_lent(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t slot)
+static bool is_lent(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t slot)
 {
-    return ring_slot_in(ring, slots, slot, ring->done, (uint16_t)(ring->used_index - ring->done)) &&
-           VIRTIO_LIKELY((slots[slot].length & VIRTIO_SLOT_LOST) == 0);
+    return ring_is_held(ring, slots, slot) && (slots[slot].length & VIRTIO_SLOT_LOST) == 0;
 }
 
-/* A held slot's way back: posted again, or, on a queue that is stopped or broken, free until the next start posts it. */
-VIRTIO_INLINE void give_back(struct virtio_net *net, struct virtio_slot *slots, uint16_t slot)
+/* A held slot's way back: posted again. An external one is free, and its buffer its owner's. One of a queue that is stopped or
+ * broken is free until the next start posts it. */
+static void give_back(struct virtio_net *net, uint16_t slot)
 {
     struct virtio_ring *ring = &net->rx.ring;
-    if (VIRTIO_UNLIKELY(net->rx.pool_frame == 0)) {
+    struct virtio_slot *slots = ring_slots(ring);
+    if (net->rx.pool_frame == 0) {
         slots[slot].length = 0;
         ring->externals--;
     }
-    if (VIRTIO_UNLIKELY(net->rx.pool_frame == 0 || !ring_is_usable(ring))) {
+    if (net->rx.pool_frame == 0 || !ring_is_usable(ring)) {
         ring_release(ring, slots, slot);
         return;
     }
@@ -342,25 +456,62 @@ VIRTIO_INLINE void give_back(struct virtio_net *net, struct virtio_slot *slots, 
     repost(ring, slots, slot);
 }
 
+/* Every way of giving back, one slot after the other. The first `done` were given back quickly. */
+static int32_t release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
+                       uint32_t count, uint32_t done)
+{
+    if (net == NULL || packets == NULL || (queue_pair | (flags & ~RX_FLAGS)) != 0 || !net_has_memory(net))
+        return vn_net_refuse(net, packets, NET_QUEUE_RX, queue_pair, flags & ~RX_FLAGS);
+    struct virtio_ring *ring = &net->rx.ring;
+    for (; done < count && is_lent(ring, ring_slots(ring), packets[done].slot); done++)
+        give_back(net, packets[done].slot);
+    int32_t result = done == 0 && count != 0 ? VIRTIO_NET_ERROR_SLOT : (int32_t)done;
+    if (!ring_is_usable(ring) || ring->published == ring->avail_index)
+        return result;
+    return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, result);
+}
+
+/* The loop for nearly every burst: frames of the pool in the order in which they were lent. */
+VIRTIO_INLINE uint32_t release_runs(struct virtio_ring *ring, const struct virtio_net_packet *packets, uint32_t count)
+{
+    uint32_t left = count;
+    bool in_order = true;
+    while (VIRTIO_LIKELY(left != 0) && in_order) {
+        uint32_t run = ring_run(ring, ring_first_held(ring), left);
+        const uint16_t *order = ring_order(ring, ring_first_held(ring));
+        uint16_t *entry = ring_avail_entry(ring, ring->avail_index);
+        const struct virtio_net_packet *packet = packets;
+        const struct virtio_net_packet *end = packets + run;
+        do {
+            uint16_t slot = packet->slot;
+            if (VIRTIO_UNLIKELY(slot != ring_next_slot(&order)))
+                break;
+            packet++;
+            shared_store16(entry, slot);
+            entry++;
+        } while (packet != end);
+        uint32_t given = (uint32_t)(packet - packets);
+        packets = packet;
+        ring->held = (uint16_t)(ring->held - given);
+        ring->avail_index = (uint16_t)(ring->avail_index + given);
+        left -= given;
+        in_order = given == run;
+    }
+    return count - left;
+}
+
 int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               const struct virtio_net_packet *packets, uint32_t count)
 {
-    if (VIRTIO_UNLIKELY(net == NULL || packets == NULL))
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    struct virtio_ring *ring = &net->rx.ring;
-    struct virtio_slot *slots = ring_slots(ring);
-    if (VIRTIO_UNLIKELY((queue_pair | (flags & ~RX_FLAGS)) != 0 || !net_has_memory(net)))
-        return vn_net_refuse(net, ring, queue_pair, flags, RX_FLAGS);
     uint32_t done = 0;
-    for (; done < count; done++) {
-        uint16_t slot = packets[done].slot;
-        if (VIRTIO_UNLIKELY(!is_lent(ring, slots, slot)))
-            break;
-        give_back(net, slots, slot);
+    if (VIRTIO_LIKELY(net_is_plain(net, packets, NET_QUEUE_RX, queue_pair, flags & ~RX_FLAGS))) {
+        struct virtio_ring *ring = &net->rx.ring;
+        uint32_t held = ring->held;
+        done = release_runs(ring, packets, count < held ? count : held);
+        if (VIRTIO_LIKELY(done == count))
+            return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, (int32_t)done);
     }
-    if (VIRTIO_LIKELY(ring_is_usable(ring)))
-        publish(net, flags);
-    return done == 0 && count != 0 ? VIRTIO_NET_ERROR_SLOT : (int32_t)done;
+    return release(net, queue_pair, flags, packets, count, done);
 }
 
 int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
@@ -402,12 +553,10 @@ static int32_t check_external(const struct virtio_net *net, const struct virtio_
 int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count)
 {
-    if (net == NULL || packets == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (!net_acceptable(net, packets, NET_QUEUE_RX, queue_pair, flags & ~RX_FLAGS))
+        return vn_net_refuse(net, packets, NET_QUEUE_RX, queue_pair, flags & ~RX_FLAGS);
     struct virtio_ring *ring = &net->rx.ring;
     struct virtio_slot *slots = ring_slots(ring);
-    if (!net_acceptable(ring, queue_pair, flags, RX_FLAGS))
-        return vn_net_refuse(net, ring, queue_pair, flags, RX_FLAGS);
     int32_t code = VIRTIO_NET_SUCCESS;
     uint32_t done = 0;
     for (; done < count; done++) {
@@ -425,36 +574,31 @@ int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
         ring_commit(ring, slot);
         packets[done].slot = slot;
     }
-    publish(net, flags);
-    return done == 0 ? code : (int32_t)done;
+    if (done == 0)
+        return code;
+    return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, (int32_t)done);
 }
 
 int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags)
 {
-    if (net == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    if (!net_acceptable(&net->rx.ring, queue_pair, flags, 0))
-        return vn_net_refuse(net, &net->rx.ring, queue_pair, flags, 0);
-    return ring_kick(&net->rx.ring, &net->device.transport);
+    if (!net_acceptable(net, net, NET_QUEUE_RX, queue_pair, flags))
+        return vn_net_refuse(net, net, NET_QUEUE_RX, queue_pair, flags);
+    return vn_ring_kick(&net->rx.ring, &net->device.transport);
 }
 
 int32_t virtio_net_rx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count)
 {
-    if (net == NULL || (packets == NULL && count != 0))
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    if ((queue_pair | flags) != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
-        return vn_net_refuse(net, &net->rx.ring, queue_pair, flags, 0);
+    if (net == NULL || (packets == NULL && count != 0) || (queue_pair | flags) != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
+        return vn_net_refuse(net, count != 0 ? packets : (const void *)net, NET_QUEUE_RX, queue_pair, flags);
     return vn_net_reap(&net->rx.ring, true, packets, count);
 }
 
 int32_t virtio_net_rx_ready(const struct virtio_net *net, uint32_t queue_pair)
 {
-    if (net == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (!net_acceptable(net, net, NET_QUEUE_RX, queue_pair, 0))
+        return vn_net_refuse(net, net, NET_QUEUE_RX, queue_pair, 0);
     const struct virtio_ring *ring = &net->rx.ring;
-    if (!net_acceptable(ring, queue_pair, 0, 0))
-        return vn_net_refuse(net, ring, queue_pair, 0, 0);
     uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
     return ready <= ring_usable_by_device(ring) ? ready : 0;
 }

@@ -10,39 +10,70 @@
 
 #define TX_FLAGS ((uint32_t)VIRTIO_NET_NO_KICK)
 
+/* The least count that makes sense: the rest cannot be told in an int32_t, and no ring is so large. */
+VIRTIO_INLINE uint32_t clamp(uint32_t count)
+{
+    return count < VIRTIO_NET_MAX_SLOTS ? count : VIRTIO_NET_MAX_SLOTS;
+}
+
 /* ------------------------------------------------------------------------------------------------------------- taking back */
 
-/* A completed frame's slot: free again, unless it is an external buffer that the caller has not been told of. */
-VIRTIO_INLINE void retire(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
+/* Completed frames, from used_index on, leave the device: their slots are free again, but for external buffers, which are held
+ * until the caller is told of them. */
+VIRTIO_INLINE void retire(struct virtio_ring *ring, struct virtio_slot *slots, uint32_t count)
 {
-    ring_take(ring);
-    if (VIRTIO_UNLIKELY(ring->externals != 0) && (slots[slot].length & VIRTIO_SLOT_EXTERNAL) != 0)
+    if (VIRTIO_LIKELY(ring->externals == 0)) {
+        ring->used_index = (uint16_t)(ring->used_index + count);
         return;
-    ring_release(ring, slots, slot);
+    }
+    while (count-- > 0) {
+        uint16_t slot = slots[ring->used_index++ & ring->slot_mask].order;
+        ring->held++;
+        if ((slots[slot].length & VIRTIO_SLOT_EXTERNAL) == 0)
+            ring_release(ring, slots, slot);
+    }
+}
+
+/* How many of the `ready` elements come in order, up to the end of the circle. Else `id` tells what was read in the next one. The
+ * length is left out: devices get that of a transmit buffer wrong, and nothing depends on it. */
+VIRTIO_INLINE uint32_t in_order(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t ready, uint32_t *id)
+{
+    const struct virtq_used_element *element = ring_used_element(ring, ring->used_index);
+    const struct virtio_slot *position = &slots[ring->used_index & ring->slot_mask];
+    uint32_t run = ring_run(ring, ring->used_index, ready);
+    uint32_t count = 0;
+    while (count < run && (*id = shared_load32(&element[count].id)) == position[count].order)
+        count++;
+    return count;
 }
 
 int32_t vn_net_tx_collect(struct virtio_net *net)
 {
     struct virtio_ring *ring = &net->tx.ring;
     struct virtio_slot *slots = ring_slots(ring);
+    uint16_t before = ring->used_index;
     int32_t ready = ring_ready(ring);
-    for (int32_t i = 0; i < ready; i++) {
-        uint16_t slot = 0;
-        uint32_t ignored = 0; /* devices get the used length of a transmit buffer wrong, and nothing depends on it */
-        if (VIRTIO_UNLIKELY(!ring_head(ring, slots, &slot, &ignored)))
-            return vn_net_broken(net, ring);
-        retire(ring, slots, slot);
-        counter_add(&net->tx.completed, 1);
-    }
     if (VIRTIO_UNLIKELY(ready < 0))
         return vn_net_broken(net, ring);
-    if (ready > 0)
-        ring_completed(ring);
+    for (uint32_t left = (uint32_t)ready; left != 0;) {
+        uint32_t id = 0;
+        uint32_t count = in_order(ring, slots, left, &id);
+        if (VIRTIO_UNLIKELY(count == 0)) {
+            if (!vn_ring_exchange(ring, id))
+                return vn_net_broken(net, ring);
+            count = 1;
+        }
+        retire(ring, slots, count);
+        counter_add(&net->tx.completed, count);
+        left -= count;
+    }
+    if (ring_is_stale(ring, before))
+        vn_ring_refresh(ring);
     return ready;
 }
 
 /* Nothing has come back: perhaps a notification was wrongly left out, perhaps the device has given up. */
-static int32_t look_after_stall(struct virtio_net *net)
+static VIRTIO_COLD int32_t look_after_stall(struct virtio_net *net)
 {
     struct virtio_ring *ring = &net->tx.ring;
     if (ring_in_flight(ring) == 0 || !vn_ring_idle(ring, &net->device.transport, NET_TX_PATIENCE))
@@ -50,33 +81,49 @@ static int32_t look_after_stall(struct virtio_net *net)
     return vn_net_look_at_status(net, ring);
 }
 
-/* Makes sure of a free slot, as far as the device has returned any: how many there are, or an error. */
-static int32_t slots_available(struct virtio_net *net, uint32_t wanted)
+/* ------------------------------------------------------------------------------------------------------------- posting */
+
+/* How the frames of a burst come to their slots. */
+enum way {
+    WAY_COPY,     /* from memory of the caller to the pool buffer of a free slot */
+    WAY_IN_PLACE, /* the caller wrote them to the pool buffers of slots that it holds */
+    WAY_EXTERNAL, /* they stay in memory of the caller, and a free slot's descriptor tells where */
+};
+
+/* Takes completed frames back. Returns how many slots are free then, or an error where there are none. */
+static int32_t make_room(struct virtio_net *net)
 {
-    struct virtio_ring *ring = &net->tx.ring;
-    uint32_t free_slots = ring_free(ring);
-    if (VIRTIO_LIKELY(free_slots >= wanted))
-        return (int32_t)free_slots;
     int32_t collected = vn_net_tx_collect(net);
-    if (collected < 0)
-        return collected;
-    free_slots = ring_free(ring);
-    if (free_slots != 0)
-        return (int32_t)free_slots;
-    int32_t code = collected == 0 ? look_after_stall(net) : VIRTIO_NET_SUCCESS;
+    uint32_t room = ring_free(&net->tx.ring);
+    if (VIRTIO_LIKELY(collected >= 0 && room != 0))
+        return (int32_t)room;
+    int32_t code = collected == 0 ? look_after_stall(net) : collected;
     return code < 0 ? code : VIRTIO_NET_ERROR_QUEUE_FULL;
 }
 
-/* --------------------------------------------------------------------------------------------------------------- posting */
-
-VIRTIO_INLINE int32_t check_length(uint32_t length, uint32_t longest)
+/* Whether a frame can be posted; of one that is copied or external also whether there is a slot for it. */
+static int32_t check(struct virtio_net *net, const struct virtio_net_packet *packet, enum way way)
 {
-    if (VIRTIO_LIKELY(length - ETHERNET_HEADER_BYTES <= longest - ETHERNET_HEADER_BYTES))
-        return VIRTIO_NET_SUCCESS;
-    return length < ETHERNET_HEADER_BYTES ? VIRTIO_NET_ERROR_FRAME_EMPTY : VIRTIO_NET_ERROR_FRAME_TOO_LONG;
+    const struct virtio_ring *ring = &net->tx.ring;
+    uint32_t longest = way == WAY_EXTERNAL ? net->tx.max_frame : net->tx.pool_frame;
+    uint32_t flags = way == WAY_COPY ? 0 : packet->flags;
+    if (way == WAY_EXTERNAL)
+        flags &= ~(uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
+    if (way == WAY_IN_PLACE && !ring_is_reserved(ring, ring_slots(ring), packet->slot))
+        return VIRTIO_NET_ERROR_SLOT;
+    if (flags != 0)
+        return VIRTIO_NET_ERROR_UNSUPPORTED;
+    if (way != WAY_IN_PLACE && packet->data == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (way == WAY_EXTERNAL &&
+        (packet->device_address < ring->header_length || packet->device_address + packet->length < packet->device_address))
+        return VIRTIO_NET_ERROR_DMA_ADDRESS;
+    if (packet->length - ETHERNET_HEADER_BYTES > longest - ETHERNET_HEADER_BYTES)
+        return packet->length < ETHERNET_HEADER_BYTES ? VIRTIO_NET_ERROR_FRAME_EMPTY : VIRTIO_NET_ERROR_FRAME_TOO_LONG;
+    return VIRTIO_NET_SUCCESS;
 }
 
-static void sync_for_device(struct virtio_net *net, uint8_t *frame, uint32_t length)
+static VIRTIO_COLD void sync_for_device(const struct virtio_net *net, uint8_t *frame, uint32_t length)
 {
     const struct virtio_transport *transport = &net->device.transport;
     uint32_t header = net->tx.ring.header_length;
@@ -84,258 +131,381 @@ static void sync_for_device(struct virtio_net *net, uint8_t *frame, uint32_t len
         transport->platform->sync_for_device(transport->context, frame - header, length + header, VIRTIO_NET_DMA_TO_DEVICE);
 }
 
-/* Hands a prepared pool slot, which is at avail_index, to the device with the next publish. */
-VIRTIO_INLINE void post(struct virtio_net *net, const struct virtio_slot *slots, uint16_t slot, uint32_t length)
+/* 5.1.6.2: no checksum to complete, no segmentation. The bytes in front of the frame are the driver's by agreement: 10 or 12. */
+VIRTIO_INLINE void clear_header(uint8_t *frame, uint32_t header_length)
 {
-    ring_set_frame_length(&net->tx.ring, slot, length);
+    volatile uint8_t *bytes = frame - header_length; /* volatile: or the compiler calls memset */
+    volatile copy_half *words = (copy_half *)(void *)(frame - 8);
+    if (VIRTIO_UNLIKELY(((uintptr_t)frame & 3) != 0)) {
+        for (uint32_t i = 0; i < header_length; i++)
+            bytes[i] = 0;
+        return;
+    }
+    words[0] = 0;
+    words[1] = 0;
+    if (header_length == NET_HEADER_BYTES)
+        words[-1] = 0;
+    else
+        *(volatile copy_quarter *)(void *)(frame - header_length) = 0;
+}
+
+VIRTIO_INLINE void keep_external(struct virtio_ring *ring, struct virtio_slot *slot, const struct virtio_net_packet *packet)
+{
+    slot->cookie = packet->cookie;
+    slot->length |= VIRTIO_SLOT_EXTERNAL;
+    ring->externals++;
+    if ((packet->flags & VIRTIO_NET_PACKET_HAS_HEADER) == 0)
+        clear_header(packet->data, ring->header_length);
+}
+
+/* Hands a frame that was checked to the device with the next publish. Returns its slot. */
+static uint16_t post(struct virtio_net *net, const struct virtio_net_packet *packet, enum way way)
+{
+    struct virtio_ring *ring = &net->tx.ring;
+    struct virtio_slot *slots = ring_slots(ring);
+    uint16_t number = packet->slot;
+    if (way == WAY_IN_PLACE)
+        ring_place(ring, slots, number, ring->avail_index);
+    else
+        number = ring_prepare(ring, slots);
+    struct virtio_slot *slot = &slots[number];
+    if (way == WAY_COPY)
+        vn_copy(slot->data, packet->data, packet->length);
+    if (way == WAY_EXTERNAL) {
+        keep_external(ring, slot, packet);
+        vn_ring_place_buffer(ring, number, packet->device_address, packet->length);
+    } else {
+        const struct frame_lengths frame_lengths = ring_frame_lengths(ring);
+        set_frame_length(&frame_lengths, number, packet->length);
+    }
     if (VIRTIO_UNLIKELY(net->sync))
-        sync_for_device(net, slots[slot].data, length);
-    ring_commit(&net->tx.ring, slot);
-    counter_add(&net->tx.bytes, length);
+        sync_for_device(net, way == WAY_EXTERNAL ? packet->data : slot->data, packet->length);
+    ring_commit(ring, number);
+    return number;
 }
 
-VIRTIO_INLINE void publish(struct virtio_net *net, uint32_t flags, uint32_t count)
+/* The end of each burst that posted something. */
+VIRTIO_INLINE int32_t finish(struct virtio_net *net, uint32_t flags, int32_t result, uint32_t frames, uint64_t bytes)
 {
-    counter_add(&net->tx.frames, count);
-    ring_publish(&net->tx.ring);
-    if ((flags & VIRTIO_NET_NO_KICK) == 0)
-        ring_kick(&net->tx.ring, &net->device.transport);
+    counter_add(&net->tx.frames, frames);
+    counter_add(&net->tx.bytes, bytes);
+    return vn_ring_publish(&net->tx.ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, result);
 }
 
-/* How a burst that posted `done` of its frames ends. */
-VIRTIO_INLINE int32_t finish(struct virtio_net *net, uint32_t flags, uint32_t done, int32_t code)
+/* Every way of sending, one frame after the other. `told` is where the caller of WAY_EXTERNAL wants to know the slots. The first
+ * `done` frames, of `bytes`, were posted quickly. */
+static int32_t transmit(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
+                        struct virtio_net_packet *told, uint32_t count, enum way way, uint32_t done, uint64_t bytes)
 {
-    if (VIRTIO_UNLIKELY(code == VIRTIO_NET_ERROR_QUEUE_FULL))
-        counter_add(&net->tx.full, 1);
-    if (VIRTIO_UNLIKELY(done == 0))
-        return code;
-    publish(net, flags, done);
-    return (int32_t)done;
-}
-
-int32_t virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const void *frame, uint32_t length)
-{
-    if (VIRTIO_UNLIKELY(net == NULL || frame == NULL))
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    struct virtio_ring *ring = &net->tx.ring;
-    struct virtio_slot *slots = ring_slots(ring);
-    if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, TX_FLAGS)))
-        return vn_net_refuse(net, ring, queue_pair, flags, TX_FLAGS);
-    if (VIRTIO_UNLIKELY(net->tx.pool_frame == 0))
+    if (!net_acceptable(net, packets, NET_QUEUE_TX, queue_pair, flags & ~TX_FLAGS))
+        return vn_net_refuse(net, packets, NET_QUEUE_TX, queue_pair, flags & ~TX_FLAGS);
+    if (way == WAY_COPY && net->tx.pool_frame == 0)
         return VIRTIO_NET_ERROR_NO_POOL;
-    int32_t code = check_length(length, net->tx.pool_frame);
-    if (VIRTIO_UNLIKELY(code < 0))
-        return code;
-    code = slots_available(net, 1);
-    if (VIRTIO_UNLIKELY(code < 0))
-        return finish(net, flags, 0, code);
-    uint16_t slot = ring_prepare(ring, slots);
-    copy_bytes(slots[slot].data, frame, length);
-    post(net, slots, slot, length);
-    publish(net, flags, 1);
-    return VIRTIO_NET_SUCCESS;
-}
-
-/* The least count that makes sense: the rest cannot be told in an int32_t, and no ring is so large. */
-VIRTIO_INLINE uint32_t clamp(uint32_t count)
-{
-    return count < VIRTIO_NET_MAX_SLOTS ? count : VIRTIO_NET_MAX_SLOTS;
-}
-
-int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                              const struct virtio_net_packet *packets, uint32_t count)
-{
-    if (VIRTIO_UNLIKELY(net == NULL || packets == NULL))
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
     struct virtio_ring *ring = &net->tx.ring;
-    struct virtio_slot *slots = ring_slots(ring);
-    if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, TX_FLAGS)))
-        return vn_net_refuse(net, ring, queue_pair, flags, TX_FLAGS);
-    if (VIRTIO_UNLIKELY(net->tx.pool_frame == 0))
-        return VIRTIO_NET_ERROR_NO_POOL;
     count = clamp(count);
-    int32_t available = count != 0 ? slots_available(net, count) : 0;
-    int32_t code = available < 0 ? available : VIRTIO_NET_SUCCESS;
-    uint32_t done = 0;
-    for (; code == VIRTIO_NET_SUCCESS && done < count; done++) {
-        const struct virtio_net_packet *packet = &packets[done];
-        if (done == (uint32_t)available)
-            code = VIRTIO_NET_ERROR_QUEUE_FULL;
-        else if (packet->data == NULL)
-            code = VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-        else
-            code = check_length(packet->length, net->tx.pool_frame);
-        if (VIRTIO_UNLIKELY(code < 0))
+    int32_t code = VIRTIO_NET_SUCCESS;
+    if (way != WAY_IN_PLACE && ring_free(ring) < count - done)
+        code = make_room(net);
+    for (; code >= 0 && done < count; done++) {
+        code = way != WAY_IN_PLACE && ring_free(ring) == 0 ? VIRTIO_NET_ERROR_QUEUE_FULL : check(net, &packets[done], way);
+        if (code < 0)
             break;
-        uint16_t slot = ring_prepare(ring, slots);
-        copy_bytes(slots[slot].data, packet->data, packet->length);
-        post(net, slots, slot, packet->length);
+        uint16_t slot = post(net, &packets[done], way);
+        bytes += packets[done].length;
+        if (told != NULL)
+            told[done].slot = slot;
     }
-    return finish(net, flags, done, code);
+    if (code == VIRTIO_NET_ERROR_QUEUE_FULL)
+        counter_add(&net->tx.full, 1);
+    if (done == 0)
+        return code < 0 ? code : VIRTIO_NET_SUCCESS;
+    return finish(net, flags, (int32_t)done, done, bytes);
 }
 
-/* --------------------------------------------------------------------------------------------------------------- in place */
-
-int32_t virtio_net_tx_reserve(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
-                              uint32_t count)
+/* Both are looked at by one test: they are neighbours. */
+VIRTIO_INLINE uint64_t length_and_flags(const struct virtio_net_packet *packet)
 {
-    if (VIRTIO_UNLIKELY(net == NULL || packets == NULL))
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    return *(const any_word *)(const void *)&packet->length;
+}
+
+/* What the loop over a run keeps in registers. */
+struct cursor {
+    const struct virtio_slot *slots;
+    const uint16_t *order; /* the next slot */
+    uint16_t *entry;       /* where the avail ring names it */
+    struct frame_lengths frame_lengths;
+    uint64_t lengths; /* of frames that fit, counted from the shortest on */
+    bool unaligned;   /* frames were left out that copy_words cannot copy */
+};
+
+VIRTIO_INLINE struct cursor begin(const struct net_tx *tx)
+{
+    const struct virtio_ring *ring = &tx->ring;
+    return (struct cursor){
+        .slots = ring_slots(ring),
+        .order = ring_order(ring, ring->avail_index),
+        .entry = ring_avail_entry(ring, ring->avail_index),
+        .frame_lengths = ring_frame_lengths(ring),
+        .lengths = (uint64_t)tx->pool_frame - ETHERNET_HEADER_BYTES + 1,
+    };
+}
+
+/*
+ * The step for nearly every frame: one for a pool buffer, which is right and in order, on a machine without sync functions.
+ * Anything else is left to `transmit`. Adds the frame's length to `bytes`.
+ */
+VIRTIO_INLINE bool post_quickly(struct cursor *at, const struct virtio_net_packet *packet, enum way way, uint64_t *bytes)
+{
+    uint16_t slot = ring_next_slot(&at->order);
+    const uint8_t *data = packet->data;
+    uint64_t length = way == WAY_COPY ? packet->length : length_and_flags(packet); /* a flag makes the length huge */
+    if (VIRTIO_UNLIKELY(length - ETHERNET_HEADER_BYTES >= at->lengths))
+        return false;
+    if (way == WAY_COPY && VIRTIO_UNLIKELY(data == NULL))
+        return false;
+    if (way == WAY_IN_PLACE && VIRTIO_UNLIKELY(packet->slot != slot))
+        return false;
+    set_frame_length(&at->frame_lengths, slot, (uint32_t)length);
+    shared_store16(at->entry, slot);
+    at->entry++;
+    if (way == WAY_COPY && VIRTIO_LIKELY(copy_is_simple(data)))
+        copy_words(at->slots[slot].data, data, (uint32_t)length);
+    else if (way == WAY_COPY)
+        at->unaligned = true; /* later, so that this loop calls nothing and no register must be saved */
+    *bytes += (uint32_t)length;
+    return true;
+}
+
+/* Copies the frames of a run that were left out, before it is published. */
+static VIRTIO_NOINLINE void copy_unaligned(const struct virtio_ring *ring, const struct virtio_net_packet *packets,
+                                           uint32_t count)
+{
+    const struct virtio_slot *slots = ring_slots(ring);
+    const uint16_t *order = ring_order(ring, ring->avail_index);
+    const struct virtio_net_packet *end = packets + count;
+    for (; packets != end; packets++) {
+        uint16_t slot = ring_next_slot(&order);
+        if (!copy_is_simple(packets->data))
+            vn_copy(slots[slot].data, packets->data, packets->length);
+    }
+}
+
+/* A run does not reach the end of the circle. Returns how many frames were posted. */
+VIRTIO_INLINE uint32_t post_run(struct virtio_net *net, const struct virtio_net_packet *packets, uint32_t run, enum way way,
+                                uint64_t *bytes)
+{
     struct virtio_ring *ring = &net->tx.ring;
-    struct virtio_slot *slots = ring_slots(ring);
-    if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, 0)))
-        return vn_net_refuse(net, ring, queue_pair, flags, 0);
-    if (VIRTIO_UNLIKELY(net->tx.pool_frame == 0))
-        return VIRTIO_NET_ERROR_NO_POOL;
-    count = clamp(count);
-    int32_t available = count != 0 ? slots_available(net, count) : 0;
-    if (VIRTIO_UNLIKELY(available < 0))
-        return finish(net, flags, 0, available);
-    if (count > (uint32_t)available)
-        count = (uint32_t)available;
-    for (uint32_t i = 0; i < count; i++) {
-        uint16_t slot = slots[ring->prepared & ring->slot_mask].order;
-        ring->prepared++;
-        packets[i].slot = slot;
-        packets[i].data = slots[slot].data;
-        packets[i].device_address = slots[slot].device_address;
-        packets[i].length = net->tx.pool_frame;
-        packets[i].flags = 0;
-    }
-    return (int32_t)count;
+    struct cursor at = begin(&net->tx);
+    const struct virtio_net_packet *packet = packets;
+    const struct virtio_net_packet *end = packets + run;
+    do {
+        if (VIRTIO_UNLIKELY(!post_quickly(&at, packet, way, bytes)))
+            break;
+        packet++;
+    } while (packet != end);
+    uint32_t posted = (uint32_t)(packet - packets);
+    if (way == WAY_COPY && VIRTIO_UNLIKELY(at.unaligned))
+        copy_unaligned(ring, packets, posted);
+    ring->avail_index = (uint16_t)(ring->avail_index + posted);
+    if (way == WAY_IN_PLACE)
+        ring->reserved = (uint16_t)(ring->reserved - posted);
+    return posted;
 }
 
-VIRTIO_INLINE bool is_reserved(const struct virtio_ring *ring, const struct virtio_slot *slots, uint16_t slot)
+VIRTIO_INLINE uint32_t post_runs(struct virtio_net *net, const struct virtio_net_packet *packets, uint32_t count, enum way way,
+                                 uint64_t *bytes)
 {
-    return ring_slot_in(ring, slots, slot, ring->avail_index, (uint16_t)(ring->prepared - ring->avail_index));
+    uint32_t left = count;
+    uint32_t run = 0;
+    uint32_t posted = 0;
+    while (VIRTIO_LIKELY(left != 0) && posted == run) {
+        run = ring_run(&net->tx.ring, net->tx.ring.avail_index, left);
+        posted = post_run(net, packets, run, way, bytes);
+        left -= posted;
+        packets += posted;
+    }
+    return count - left;
 }
 
 int32_t virtio_net_tx_commit(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
                              uint32_t count)
 {
-    if (VIRTIO_UNLIKELY(net == NULL || packets == NULL))
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    struct virtio_ring *ring = &net->tx.ring;
-    struct virtio_slot *slots = ring_slots(ring);
-    if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, TX_FLAGS)))
-        return vn_net_refuse(net, ring, queue_pair, flags, TX_FLAGS);
-    int32_t code = VIRTIO_NET_SUCCESS;
     uint32_t done = 0;
-    count = clamp(count);
-    for (; done < count; done++) {
-        const struct virtio_net_packet *packet = &packets[done];
-        if (VIRTIO_UNLIKELY(!is_reserved(ring, slots, packet->slot)))
-            code = VIRTIO_NET_ERROR_SLOT;
-        else if (VIRTIO_UNLIKELY(packet->flags != 0))
-            code = VIRTIO_NET_ERROR_UNSUPPORTED;
-        else
-            code = check_length(packet->length, net->tx.pool_frame);
-        if (VIRTIO_UNLIKELY(code < 0))
-            break;
-        ring_place(ring, slots, packet->slot, ring->avail_index);
-        post(net, slots, packet->slot, packet->length);
+    uint64_t bytes = 0;
+    if (VIRTIO_LIKELY(net_is_plain(net, packets, NET_QUEUE_TX, queue_pair, flags & ~TX_FLAGS))) {
+        uint32_t held = net->tx.ring.reserved;
+        done = post_runs(net, packets, count < held ? count : held, WAY_IN_PLACE, &bytes);
+        if (VIRTIO_LIKELY(done == count))
+            return finish(net, flags, (int32_t)done, done, bytes);
     }
-    return finish(net, flags, done, code);
+    return transmit(net, queue_pair, flags, packets, NULL, count, WAY_IN_PLACE, done, bytes);
 }
 
-int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
-                             uint32_t count)
+/* Whether free slots can be taken quickly: they come next, where the caller has reserved none. */
+VIRTIO_INLINE bool can_take(const struct virtio_net *net, const void *frames, uint32_t queue_pair, uint32_t flags)
 {
-    if (VIRTIO_UNLIKELY(net == NULL || packets == NULL))
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    struct virtio_ring *ring = &net->tx.ring;
+    return VIRTIO_LIKELY(net_is_plain(net, frames, NET_QUEUE_TX, queue_pair, flags & ~TX_FLAGS)) &&
+           VIRTIO_LIKELY(net->tx.ring.reserved == 0);
+}
+
+/* The same for memory of the caller, where one descriptor is all. */
+VIRTIO_INLINE bool post_external_quickly(struct net_tx *tx, struct virtio_net_packet *packet)
+{
+    struct virtio_ring *ring = &tx->ring;
     struct virtio_slot *slots = ring_slots(ring);
-    /* Also on a queue that is stopped or broken: what is held must not stay so for ever. */
-    if (VIRTIO_UNLIKELY((queue_pair | flags) != 0 || !net_has_memory(net)))
-        return vn_net_refuse(net, ring, queue_pair, flags, 0);
-    count = clamp(count);
-    for (uint32_t done = 0; done < count; done++) {
-        if (!is_reserved(ring, slots, packets[done].slot))
-            return done != 0 ? (int32_t)done : VIRTIO_NET_ERROR_SLOT;
-        ring->prepared--;
-        ring_place(ring, slots, packets[done].slot, ring->prepared);
-    }
-    return (int32_t)count;
-}
-
-/* --------------------------------------------------------------------------------------------------- memory of the caller */
-
-/* 5.1.6.2: no checksum to complete, no segmentation. The bytes in front of the frame are the driver's by agreement. */
-static void clear_header(uint8_t *frame, uint32_t header_length)
-{
-    for (uint32_t i = 1; i <= header_length; i++)
-        ((volatile uint8_t *)frame)[-(ptrdiff_t)i] = 0;
-}
-
-static int32_t check_external(const struct virtio_net *net, const struct virtio_net_packet *packet)
-{
-    if ((packet->flags & ~(uint32_t)VIRTIO_NET_PACKET_HAS_HEADER) != 0)
-        return VIRTIO_NET_ERROR_UNSUPPORTED;
-    if (packet->data == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    if (packet->device_address < net->tx.ring.header_length || packet->device_address + packet->length < packet->device_address)
-        return VIRTIO_NET_ERROR_DMA_ADDRESS;
-    return check_length(packet->length, net->tx.max_frame);
-}
-
-static void post_external(struct virtio_net *net, struct virtio_slot *slots, struct virtio_net_packet *packet)
-{
-    struct virtio_ring *ring = &net->tx.ring;
-    uint16_t slot = ring_prepare(ring, slots);
-    slots[slot].cookie = packet->cookie;
-    slots[slot].length |= VIRTIO_SLOT_EXTERNAL;
-    ring->externals++;
-    if ((packet->flags & VIRTIO_NET_PACKET_HAS_HEADER) == 0)
-        clear_header(packet->data, ring->header_length);
-    if (net->sync)
-        sync_for_device(net, packet->data, packet->length);
-    vn_ring_place_buffer(ring, slot, packet->device_address, packet->length);
-    ring_commit(ring, slot);
-    counter_add(&net->tx.bytes, packet->length);
-    packet->slot = slot;
+    uint64_t address = packet->device_address - ring->header_length;
+    uint32_t length = packet->length;
+    if (VIRTIO_UNLIKELY(length - ETHERNET_HEADER_BYTES > tx->max_frame - ETHERNET_HEADER_BYTES) ||
+        VIRTIO_UNLIKELY((packet->flags & ~(uint32_t)VIRTIO_NET_PACKET_HAS_HEADER) != 0) ||
+        VIRTIO_UNLIKELY(packet->data == NULL) || VIRTIO_UNLIKELY(address + ring->header_length + length < address))
+        return false;
+    uint16_t number = *ring_order(ring, ring->avail_index);
+    keep_external(ring, &slots[number], packet);
+    ring->descriptors[number].address = address;
+    ring->descriptors[number].length = length + ring->header_length;
+    ring->descriptors[number].flags = 0;
+    ring->descriptors[number].next = 0;
+    ring_hand_over(ring, number);
+    packet->slot = number;
+    return true;
 }
 
 int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count)
 {
-    if (net == NULL || packets == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    uint32_t done = 0;
+    uint64_t bytes = 0;
+    if (can_take(net, packets, queue_pair, flags) && VIRTIO_LIKELY(net->tx.ring.layout == VIRTIO_LAYOUT_ONE)) {
+        uint32_t room = ring_free(&net->tx.ring);
+        uint32_t limit = count < room ? count : room;
+        for (; done < limit && VIRTIO_LIKELY(post_external_quickly(&net->tx, &packets[done])); done++)
+            bytes += packets[done].length;
+        if (VIRTIO_LIKELY(done == count))
+            return finish(net, flags, (int32_t)done, done, bytes);
+    }
+    return transmit(net, queue_pair, flags, packets, packets, count, WAY_EXTERNAL, done, bytes);
+}
+
+int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                              const struct virtio_net_packet *packets, uint32_t count)
+{
+    uint32_t done = 0;
+    uint64_t bytes = 0;
+    if (can_take(net, packets, queue_pair, flags)) {
+        if (VIRTIO_UNLIKELY(ring_free(&net->tx.ring) < count))
+            vn_net_tx_collect(net);
+        uint32_t room = ring_free(&net->tx.ring);
+        done = post_runs(net, packets, count < room ? count : room, WAY_COPY, &bytes);
+        if (VIRTIO_LIKELY(done == count))
+            return finish(net, flags, (int32_t)done, done, bytes);
+    }
+    return transmit(net, queue_pair, flags, packets, NULL, count, WAY_COPY, done, bytes);
+}
+
+static VIRTIO_COLD int32_t send_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const void *frame,
+                                       uint32_t length)
+{
+    struct virtio_net_packet packet;
+    packet.data = (uint8_t *)(uintptr_t)frame; /* only read, as that of every packet of a burst */
+    packet.length = length;
+    int32_t sent = transmit(net, queue_pair, flags, &packet, NULL, 1, WAY_COPY, 0, 0);
+    return sent < 0 ? sent : VIRTIO_NET_SUCCESS;
+}
+
+int32_t virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const void *frame, uint32_t length)
+{
+    struct virtio_net_packet packet;
+    packet.data = (uint8_t *)(uintptr_t)frame;
+    packet.length = length;
+    if (can_take(net, frame, queue_pair, flags) && VIRTIO_LIKELY(copy_is_simple(frame)) &&
+        VIRTIO_LIKELY(ring_free(&net->tx.ring) != 0)) {
+        struct cursor at = begin(&net->tx);
+        uint64_t bytes = 0;
+        if (VIRTIO_LIKELY(post_quickly(&at, &packet, WAY_COPY, &bytes))) {
+            net->tx.ring.avail_index++;
+            return finish(net, flags, VIRTIO_NET_SUCCESS, 1, bytes);
+        }
+    }
+    return send_slowly(net, queue_pair, flags, frame, length);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- reserving */
+
+int32_t virtio_net_tx_reserve(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
+                              uint32_t count)
+{
+    if (VIRTIO_UNLIKELY(!net_acceptable(net, packets, NET_QUEUE_TX, queue_pair, flags)))
+        return vn_net_refuse(net, packets, NET_QUEUE_TX, queue_pair, flags);
+    struct virtio_ring *ring = &net->tx.ring;
+    const struct virtio_slot *slots = ring_slots(ring);
+    if (VIRTIO_UNLIKELY(net->tx.pool_frame == 0))
+        return VIRTIO_NET_ERROR_NO_POOL;
+    count = clamp(count);
+    int32_t room = (int32_t)ring_free(ring);
+    if (VIRTIO_UNLIKELY((uint32_t)room < count)) {
+        room = make_room(net);
+        if (room == VIRTIO_NET_ERROR_QUEUE_FULL)
+            counter_add(&net->tx.full, 1);
+        if (room < 0)
+            return room;
+    }
+    uint32_t limit = count < (uint32_t)room ? count : (uint32_t)room;
+    uint32_t longest = net->tx.pool_frame;
+    for (uint32_t left = limit; left != 0;) {
+        const struct virtio_slot *position = &slots[ring_first_free(ring) & ring->slot_mask];
+        uint32_t run = ring_run(ring, ring_first_free(ring), left);
+        ring->reserved = (uint16_t)(ring->reserved + run);
+        left -= run;
+        for (; run != 0; run--, packets++, position++) {
+            const struct virtio_slot *slot = &slots[position->order];
+            uint8_t *data = slot->data;
+            uint64_t device_address = slot->device_address;
+            packets->data = data;
+            packets->device_address = device_address;
+            packets->length = longest;
+            packets->flags = 0;
+            packets->slot = position->order;
+        }
+    }
+    return (int32_t)limit;
+}
+
+int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
+                             uint32_t count)
+{
+    /* Also on a queue that is stopped or broken: what is held must not stay so for ever. */
+    if (VIRTIO_UNLIKELY(net == NULL || packets == NULL || (queue_pair | flags) != 0 || !net_has_memory(net)))
+        return vn_net_refuse(net, packets, NET_QUEUE_TX, queue_pair, flags);
     struct virtio_ring *ring = &net->tx.ring;
     struct virtio_slot *slots = ring_slots(ring);
-    if (!net_acceptable(ring, queue_pair, flags, TX_FLAGS))
-        return vn_net_refuse(net, ring, queue_pair, flags, TX_FLAGS);
     count = clamp(count);
-    int32_t available = count != 0 ? slots_available(net, count) : 0;
-    int32_t code = available < 0 ? available : VIRTIO_NET_SUCCESS;
-    uint32_t done = 0;
-    for (; code == VIRTIO_NET_SUCCESS && done < count; done++) {
-        code = done == (uint32_t)available ? VIRTIO_NET_ERROR_QUEUE_FULL : check_external(net, &packets[done]);
-        if (code < 0)
-            break;
-        post_external(net, slots, &packets[done]);
+    for (uint32_t done = 0; done < count; done++) {
+        if (!ring_is_reserved(ring, slots, packets[done].slot))
+            return done != 0 ? (int32_t)done : VIRTIO_NET_ERROR_SLOT;
+        ring->reserved--;
+        ring_place(ring, slots, packets[done].slot, ring_first_free(ring));
     }
-    return finish(net, flags, done, code);
+    return (int32_t)count;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- flush and reap */
 
 int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags)
 {
-    if (net == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    if (!net_acceptable(&net->tx.ring, queue_pair, flags, 0))
-        return vn_net_refuse(net, &net->tx.ring, queue_pair, flags, 0);
-    return ring_kick(&net->tx.ring, &net->device.transport);
+    if (!net_acceptable(net, net, NET_QUEUE_TX, queue_pair, flags))
+        return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, flags);
+    return vn_ring_kick(&net->tx.ring, &net->device.transport);
 }
 
 /* A slot that carried an external buffer points at its own again. */
-static void restore_pool_buffer(struct virtio_ring *ring, const struct virtio_slot *slot, uint16_t number)
+VIRTIO_INLINE void restore_pool_buffer(struct virtio_ring *ring, const struct virtio_slot *slot, uint16_t number)
 {
     if (slot->data != NULL && ring_is_usable(ring))
         vn_ring_place_buffer(ring, number, slot->device_address, 0);
 }
 
-static void hand_out(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t number, struct virtio_net_packet *packet)
+VIRTIO_INLINE void hand_out(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t number,
+                            struct virtio_net_packet *packet)
 {
     struct virtio_slot *slot = &slots[number];
     packet->cookie = slot->cookie;
@@ -353,8 +523,8 @@ int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_
 {
     struct virtio_slot *slots = ring_slots(ring);
     uint32_t done = 0;
-    /* What is handed out changes places with what lies at `done`, which was looked at already. */
-    for (uint16_t counter = ring->done; done < count && counter != ring->used_index; counter++) {
+    /* What is handed out changes places with the oldest, which was looked at already. */
+    for (uint16_t counter = ring_first_held(ring); done < count && counter != ring->used_index; counter++) {
         uint16_t number = slots[counter & ring->slot_mask].order;
         if (!lost_only || (slots[number].length & VIRTIO_SLOT_LOST) != 0)
             hand_out(ring, slots, number, &packets[done++]);
@@ -365,11 +535,10 @@ int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_
 int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count)
 {
-    if (VIRTIO_UNLIKELY(net == NULL || (packets == NULL && count != 0)))
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (VIRTIO_UNLIKELY(net == NULL || (packets == NULL && count != 0) || (queue_pair | flags) != 0 ||
+                        net->state == VIRTIO_NET_STATE_CLOSED))
+        return vn_net_refuse(net, count != 0 ? packets : (const void *)net, NET_QUEUE_TX, queue_pair, flags);
     struct virtio_ring *ring = &net->tx.ring;
-    if (VIRTIO_UNLIKELY(!net_acceptable(ring, queue_pair, flags, 0)) && (queue_pair | flags | (net->state == 0)) != 0)
-        return vn_net_refuse(net, ring, queue_pair, flags, 0);
     int32_t code = VIRTIO_NET_SUCCESS;
     if (VIRTIO_LIKELY(ring_is_usable(ring))) {
         code = vn_net_tx_collect(net);
@@ -391,20 +560,18 @@ int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
     if (net == NULL)
         return code;
     const struct virtio_ring *ring = &net->tx.ring;
-    if (queue_pair == 0 && ring->done != ring->used_index)
-        return ring_slots(ring)[ring->done & ring->slot_mask].order;
+    if (queue_pair == 0 && ring->held != 0)
+        return ring_slots(ring)[ring_first_held(ring) & ring->slot_mask].order;
     return code < 0 ? code : VIRTIO_NET_ERROR_NOT_READY;
 }
 
 int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
 {
-    if (net == NULL || packet == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (net == NULL || packet == NULL || queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
+        return vn_net_refuse(net, packet, NET_QUEUE_TX, queue_pair, 0);
     struct virtio_ring *ring = &net->tx.ring;
     struct virtio_slot *slots = ring_slots(ring);
-    if (queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
-        return vn_net_refuse(net, ring, queue_pair, 0, 0);
-    if (!ring_slot_in(ring, slots, packet->slot, ring->done, (uint16_t)(ring->used_index - ring->done)))
+    if (!ring_is_held(ring, slots, packet->slot))
         return VIRTIO_NET_ERROR_SLOT;
     hand_out(ring, slots, packet->slot, packet);
     return VIRTIO_NET_SUCCESS;
@@ -412,11 +579,9 @@ int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct v
 
 int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pair)
 {
-    if (net == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (!net_acceptable(net, net, NET_QUEUE_TX, queue_pair, 0))
+        return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, 0);
     const struct virtio_ring *ring = &net->tx.ring;
-    if (!net_acceptable(ring, queue_pair, 0, 0))
-        return vn_net_refuse(net, ring, queue_pair, 0, 0);
     uint16_t in_flight = ring_in_flight(ring);
     uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
     return ready <= ring_usable_by_device(ring) ? in_flight - ready : in_flight;
@@ -424,10 +589,8 @@ int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pai
 
 int32_t virtio_net_undecided(const struct virtio_net *net, uint32_t queue_pair)
 {
-    if (net == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    if (queue_pair != 0 || net->state != VIRTIO_NET_STATE_RUNNING)
-        return vn_net_refuse(net, &net->tx.ring, queue_pair, 0, 0);
+    if (net == NULL || queue_pair != 0 || net->state != VIRTIO_NET_STATE_RUNNING)
+        return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, 0);
     return (ring_is_undecided(&net->rx.ring) ? VIRTIO_NET_IRQ_RX : 0) |
            (ring_is_undecided(&net->tx.ring) ? VIRTIO_NET_IRQ_TX : 0);
 }

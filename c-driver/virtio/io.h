@@ -23,12 +23,22 @@
 #define VIRTIO_LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define VIRTIO_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define VIRTIO_COLD                __attribute__((cold, noinline))
+#define VIRTIO_NOINLINE            __attribute__((noinline))
 #define VIRTIO_INLINE              static inline __attribute__((always_inline))
 #else
 #define VIRTIO_LIKELY(condition)   (condition)
 #define VIRTIO_UNLIKELY(condition) (condition)
 #define VIRTIO_COLD
+#define VIRTIO_NOINLINE
 #define VIRTIO_INLINE static inline
+#endif
+
+/* After a pointer was stepped on, next to the access it was stepped from: keeps the compiler from moving the step to the end of the
+ * loop, where it would be an instruction of its own instead of a part of the access (Arm). */
+#if defined(__aarch64__)
+#define VIRTIO_STEPPED(pointer) __asm__("" : "+r"(pointer))
+#else
+#define VIRTIO_STEPPED(pointer) ((void)(pointer))
 #endif
 
 /* Internal symbols that cross files: invisible outside a shared object, so that the archive links beside other drivers. */
@@ -82,6 +92,19 @@ VIRTIO_INLINE uint32_t shared_load32(const uint32_t *address)
     uint32_t value = *(const volatile uint32_t *)address;
     virtio_model_fetched(address, sizeof value);
     return value;
+}
+
+/* Two neighbours, for used elements, and a step to the next two. On aarch64 by one instruction, which compilers do not make of
+ * volatile reads, and which needs the alignment of one of the two only. */
+VIRTIO_INLINE void shared_load32_pair(const uint32_t **address, uint32_t *first, uint32_t *second)
+{
+#if defined(__aarch64__) && !defined(VIRTIO_MODEL)
+    __asm__ volatile("ldp %w0, %w1, [%2], #8" : "=r"(*first), "=r"(*second), "+r"(*address)::"memory");
+#else
+    *first = shared_load32(*address);
+    *second = shared_load32(*address + 1);
+    *address += 2;
+#endif
 }
 
 VIRTIO_INLINE void shared_store_release16(uint16_t *address, uint16_t value)

@@ -1,16 +1,17 @@
 /*
  * ring.h - one split virtqueue (virtio 1.2, 2.7) and the slots it carries; the steps that run for each packet are inline here.
  *
- * Slots. A ring of N slots has a private permutation of the slots, which is a circle of N positions cut into four regions by
- * four free-running 16-bit counters:
+ * Slots. A ring of N slots has a private permutation of the slots, which is a circle of N positions cut into four regions. Two
+ * free-running 16-bit counters tell where the device's part is, and two numbers how much of the rest the caller has:
  *
- *         done            used_index        avail_index        prepared          done + N
- *          |  held: the     |  in flight:     |  held: reserved  |   free           |
- *          |  device has    |  the device     |  by the caller   |                  |
- *          |  used them     |  has them       |                  |                  |
+ *              used_index        avail_index
+ *          |<- held ->|              |<- reserved ->|
+ *          |  device  |  in flight:  |  by the      |   free
+ *          |  has used|  the device  |  caller      |
+ *          |  them    |  has them    |              |
  *
- * `order` of a position is the slot there, `position` of a slot its inverse. A slot moves on when a counter passes it; where
- * it is not the next one, it is first exchanged with that. So a slot is in exactly one state, and nothing else is stored about
+ * `order` of a position is the slot there, `position` of a slot its inverse. A slot moves on when a border passes it; where it is
+ * not the next one, it is first exchanged with that. So a slot is in exactly one state, and nothing else is stored about
  * it. The device completes in order nearly always: used.id == order[used_index] then proves with one compare that the id is in
  * range, in flight, and not completed twice. Any other id takes the way through `position`, which proves the same.
  *
@@ -65,6 +66,7 @@ struct virtio_ring {
     struct virtq_descriptor *frame_descriptors; /* those whose length changes with each frame */
     struct virtq_avail *avail;
     struct virtq_used *used;
+    const uint16_t *avail_event;       /* behind the used ring (2.7.10) */
     volatile uint8_t *notify_register; /* of the driver's own transports, else NULL */
     struct virtio_net_dma memory;
     uint32_t memory_bytes;
@@ -75,28 +77,26 @@ struct virtio_ring {
     uint32_t header_length;
     uint32_t length_bias;   /* bytes that the frame's descriptor holds besides the frame */
     uint32_t buffer_length; /* the most that the device may write into a pool buffer, header included; 0: no pool */
-    uint32_t externals;     /* external buffers in flight or done */
+    uint32_t externals;     /* external buffers in flight or held */
 
-    uint16_t done;
     uint16_t used_index;
     uint16_t avail_index;
-    uint16_t prepared;
+    uint16_t held;
+    uint16_t reserved;
 
     uint16_t slot_mask;
     uint16_t ring_mask;
     uint16_t published;    /* avail.idx as the device sees it */
     uint16_t decided;      /* up to here it is known that the device is awake for it, or was notified */
     uint16_t notified;     /* avail.idx at the last notification */
-    uint16_t refreshed;    /* used_index at the last vn_ring_refresh, which wrote used_event */
     uint16_t idle_at;      /* used_index at the last look that found nothing */
     uint32_t idle_looks;   /* such looks since something was found */
-    uint8_t usable;        /* running, and not broken */
+    uint8_t usable;        /* VIRTIO_RING_* */
     uint8_t event_index;   /* EVENT_IDX agreed on */
     uint8_t interrupts;    /* asked for */
     uint8_t layout;        /* enum virtio_layout */
     uint8_t frame_shift;   /* frame_descriptors[slot << frame_shift] */
     uint8_t device_writes; /* a receive queue */
-    uint8_t reserved;
 
     uint64_t kicks;
     uint64_t rekicks;
@@ -105,10 +105,19 @@ struct virtio_ring {
     struct virtio_fault fault;
 };
 
-/* Running, and not broken. */
+/* Whether the ring can be used. */
+#define VIRTIO_RING_UNUSABLE 0u /* stopped or broken */
+#define VIRTIO_RING_USABLE   1u
+#define VIRTIO_RING_PLAIN    2u /* and its buffers are the driver's own and need no care but their places */
+
 VIRTIO_INLINE bool ring_is_usable(const struct virtio_ring *ring)
 {
-    return flag_read(&ring->usable) != 0;
+    return flag_read(&ring->usable) != VIRTIO_RING_UNUSABLE;
+}
+
+VIRTIO_INLINE bool ring_is_plain(const struct virtio_ring *ring)
+{
+    return VIRTIO_LIKELY(flag_read(&ring->usable) == VIRTIO_RING_PLAIN);
 }
 
 /* ----------------------------------------------------------------------------------------------------- slots and regions */
@@ -131,7 +140,7 @@ VIRTIO_INLINE uint16_t ring_in_flight(const struct virtio_ring *ring)
 /* Whether every slot is free or the device's. */
 VIRTIO_INLINE bool ring_is_untouched(const struct virtio_ring *ring)
 {
-    return ring->done == ring->used_index && ring->prepared == ring->avail_index;
+    return ring->held == 0 && ring->reserved == 0;
 }
 
 /* The most that the device can have used and nobody has taken: what was not published it does not have. */
@@ -140,9 +149,20 @@ VIRTIO_INLINE uint16_t ring_usable_by_device(const struct virtio_ring *ring)
     return (uint16_t)(ring->published - ring->used_index);
 }
 
+/* The counter of the oldest slot that is held, and of the first that is free. */
+VIRTIO_INLINE uint16_t ring_first_held(const struct virtio_ring *ring)
+{
+    return (uint16_t)(ring->used_index - ring->held);
+}
+
+VIRTIO_INLINE uint16_t ring_first_free(const struct virtio_ring *ring)
+{
+    return (uint16_t)(ring->avail_index + ring->reserved);
+}
+
 VIRTIO_INLINE uint32_t ring_free(const struct virtio_ring *ring)
 {
-    return ring_size(ring) - (uint16_t)(ring->prepared - ring->done);
+    return ring_size(ring) - (uint16_t)(ring_first_free(ring) - ring_first_held(ring));
 }
 
 /* Whether the slot is in the region of `count` positions from counter `start` on. */
@@ -150,6 +170,39 @@ VIRTIO_INLINE bool ring_slot_in(const struct virtio_ring *ring, const struct vir
                                 uint16_t count)
 {
     return slot <= ring->slot_mask && (uint16_t)((slots[slot].position - start) & ring->slot_mask) < count;
+}
+
+/* How many of the `wanted` positions from a counter on come before the circle ends. The rings end there too: their sizes are
+ * multiples of the circle's. A loop over such a run counts with plain pointers. */
+VIRTIO_INLINE uint32_t ring_run(const struct virtio_ring *ring, uint16_t counter, uint32_t wanted)
+{
+    uint32_t left = ring_size(ring) - (counter & ring->slot_mask);
+    return wanted < left ? wanted : left;
+}
+
+/* The slots from a counter on, in a loop over a run. */
+VIRTIO_INLINE const uint16_t *ring_order(const struct virtio_ring *ring, uint16_t counter)
+{
+    return &ring_slots(ring)[counter & ring->slot_mask].order;
+}
+
+VIRTIO_INLINE uint16_t ring_next_slot(const uint16_t **order)
+{
+    uint16_t slot = **order;
+    *order += sizeof(struct virtio_slot) / sizeof **order;
+    VIRTIO_STEPPED(*order);
+    return slot;
+}
+
+/* Whether the caller holds the slot that the device has used, or that it is to get. */
+VIRTIO_INLINE bool ring_is_held(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t slot)
+{
+    return ring_slot_in(ring, slots, slot, ring_first_held(ring), ring->held);
+}
+
+VIRTIO_INLINE bool ring_is_reserved(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t slot)
+{
+    return ring_slot_in(ring, slots, slot, ring->avail_index, ring->reserved);
 }
 
 /* Brings the slot to the position that a counter points at, and what is there to where the slot was. */
@@ -166,30 +219,51 @@ VIRTIO_INLINE void ring_place(const struct virtio_ring *ring, struct virtio_slot
     slots[other].position = from;
 }
 
-/* The event fields lie behind the rings (2.7.10). */
+/* Behind the avail ring (2.7.10). */
 VIRTIO_INLINE uint16_t *ring_used_event(const struct virtio_ring *ring)
 {
     return &ring->avail->ring[(uint32_t)ring->ring_mask + 1];
 }
 
-VIRTIO_INLINE const uint16_t *ring_avail_event(const struct virtio_ring *ring)
-{
-    return (const uint16_t *)(const void *)&ring->used->ring[(uint32_t)ring->ring_mask + 1];
-}
-
 /* ------------------------------------------------------------------------------------------------------------ publishing */
 
-/* Hands a reserved slot to the device with the next publish. The slot is at avail_index already. */
-VIRTIO_INLINE void ring_commit(struct virtio_ring *ring, uint16_t slot)
+/* Where the avail ring names the slot that a counter points at. */
+VIRTIO_INLINE uint16_t *ring_avail_entry(const struct virtio_ring *ring, uint16_t counter)
 {
-    shared_store16(&ring->avail->ring[ring->avail_index & ring->ring_mask], slot);
+    return &ring->avail->ring[counter & ring->ring_mask];
+}
+
+/* Hands a slot to the device with the next publish. It is at avail_index already. */
+VIRTIO_INLINE void ring_hand_over(struct virtio_ring *ring, uint16_t slot)
+{
+    shared_store16(ring_avail_entry(ring, ring->avail_index), slot);
     ring->avail_index++;
 }
 
-/* Writes the length of a transmit frame to its descriptor. */
-VIRTIO_INLINE void ring_set_frame_length(struct virtio_ring *ring, uint16_t slot, uint32_t length)
+/* The same for a reserved slot. */
+VIRTIO_INLINE void ring_commit(struct virtio_ring *ring, uint16_t slot)
 {
-    ring->frame_descriptors[(uint32_t)slot << ring->frame_shift].length = length + ring->length_bias;
+    ring_hand_over(ring, slot);
+    ring->reserved--;
+}
+
+/* Where the lengths of transmit frames are, for a loop that sets many. */
+struct frame_lengths {
+    uint8_t *first; /* that of slot 0 */
+    uint32_t shift; /* bytes from one to the next, as a power of two */
+    uint32_t bias;
+};
+
+VIRTIO_INLINE struct frame_lengths ring_frame_lengths(const struct virtio_ring *ring)
+{
+    return (struct frame_lengths){(uint8_t *)&ring->frame_descriptors->length, 4u + ring->frame_shift, ring->length_bias};
+}
+
+_Static_assert(sizeof(struct virtq_descriptor) == 1 << 4, "ring_frame_lengths");
+
+VIRTIO_INLINE void set_frame_length(const struct frame_lengths *lengths, uint16_t slot, uint32_t length)
+{
+    *(uint32_t *)(void *)(lengths->first + ((size_t)slot << lengths->shift)) = length + lengths->bias;
 }
 
 /* 2.7.13.1 to 2.7.13.3: the device sees the entries before it sees the index. Release also keeps the reads of a receive
@@ -200,35 +274,14 @@ VIRTIO_INLINE void ring_publish(struct virtio_ring *ring)
     shared_store_release16(&ring->avail->index, ring->published);
 }
 
-/* Notifies the device of everything published. A trap to the hypervisor, so a call more does not count. */
-void vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport) VIRTIO_HIDDEN;
-
-/*
- * Notifies the device of what was published, where it wants to be told of anything since `decided` (2.7.7.1, 2.7.10). Returns
- * whether it did.
- *
- * Its wish can be read too early through no fault of the driver's: a virtual processor without memory barriers (QEMU 7.2 with
- * one) loses the order of "store avail.idx, load avail_event", and the device sleeps on. Only a device that has used all that
- * it knew does that. So what was published to such a device stays undecided, and the next decision looks at the wish for it
- * again.
- */
-VIRTIO_INLINE bool ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport)
-{
-    uint16_t before = ring->decided;
-    uint16_t fresh = (uint16_t)(ring->published - before);
-    /* Without it the load could pass the store of avail.idx, and driver and device each miss the other's word. */
-    barrier_full();
-    bool wanted = ring->event_index ? (uint16_t)(shared_load16(ring_avail_event(ring)) - before) < fresh
-                                    : fresh != 0 && (shared_load16(&ring->used->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
-    if (VIRTIO_UNLIKELY(wanted)) {
-        vn_ring_notify(ring, transport);
-        return true;
-    }
-    bool busy = (uint16_t)(shared_load16(&ring->used->index) - before) >= fresh;
-    if (VIRTIO_LIKELY(busy))
-        ring->decided = ring->published;
-    return false;
-}
+/* Notifies the device of everything published. A trap to the hypervisor, so a call more does not count. Returns `result`, so
+ * that others can end with this call. */
+int32_t vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport, int32_t result) VIRTIO_HIDDEN;
+/* Notifies the device of what was published, where it wants to be told of it. Returns 1 where it did, else 0. */
+int32_t vn_ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport) VIRTIO_HIDDEN;
+/* Publishes what was committed, and with `kick` does the same. Returns `result`. */
+int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport *transport, bool kick,
+                        int32_t result) VIRTIO_HIDDEN;
 
 /* ------------------------------------------------------------------------------------------------------------ completion */
 
@@ -237,7 +290,7 @@ void vn_ring_fault(struct virtio_ring *ring, int32_t code, uint32_t field, uint3
 /* The device broke a rule: a fault that is counted. Returns false. */
 bool vn_ring_break(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted) VIRTIO_HIDDEN;
 /* The used element names another slot than the oldest: exchanges the two where it is in flight, else breaks the ring. */
-bool vn_ring_exchange(struct virtio_ring *ring, struct virtio_slot *slots, uint32_t id) VIRTIO_HIDDEN;
+bool vn_ring_exchange(struct virtio_ring *ring, uint32_t id) VIRTIO_HIDDEN;
 /* Writes used_event (2.7.10) so that no completion reaches it. */
 void vn_ring_park(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* Whether something was published that the device has not used, and of which it is not known that the device is awake for
@@ -258,7 +311,7 @@ bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_transport *trans
 /* Keeps the 16-bit counters that are only looked at now and then from growing ambiguous, and used_event where it belongs. */
 void vn_ring_refresh(struct virtio_ring *ring) VIRTIO_HIDDEN;
 
-/* Completions between two calls of vn_ring_refresh. See vn_ring_park. */
+/* vn_ring_refresh is called whenever used_index passes a multiple of this, a power of two. See vn_ring_park. */
 #define RING_REFRESH_INTERVAL 8192u
 
 /* How many used elements wait, from one read of used.idx. Negative: the index cannot be, and the ring is broken. */
@@ -273,45 +326,37 @@ VIRTIO_INLINE int32_t ring_ready(struct virtio_ring *ring)
     return ready;
 }
 
-/* The next used element, which ring_ready has promised: brings its slot to used_index, and leaves it in flight. False: no
- * such slot is in flight, and the ring is broken. */
-VIRTIO_INLINE bool ring_head(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t *slot, uint32_t *length)
+/* The used element that belongs to a counter, which ring_ready has promised. */
+VIRTIO_INLINE const struct virtq_used_element *ring_used_element(const struct virtio_ring *ring, uint16_t counter)
 {
-    const struct virtq_used_element *element = &ring->used->ring[ring->used_index & ring->ring_mask];
-    uint32_t id = shared_load32(&element->id);
-    *length = shared_load32(&element->length);
-    *slot = (uint16_t)id;
-    if (VIRTIO_LIKELY(id == slots[ring->used_index & ring->slot_mask].order))
-        return true;
-    return vn_ring_exchange(ring, slots, id);
+    return &ring->used->ring[counter & ring->ring_mask];
 }
 
-/* Once a burst that took something. */
-VIRTIO_INLINE void ring_completed(struct virtio_ring *ring)
+/* Whether it is time for vn_ring_refresh, where used_index was `before` at the start of a call that took something. */
+VIRTIO_INLINE bool ring_is_stale(const struct virtio_ring *ring, uint16_t before)
 {
-    if (VIRTIO_UNLIKELY((uint16_t)(ring->used_index - ring->refreshed) >= RING_REFRESH_INTERVAL))
-        vn_ring_refresh(ring);
+    return VIRTIO_UNLIKELY(((ring->used_index ^ before) & ~(RING_REFRESH_INTERVAL - 1)) != 0);
 }
 
-/* The slot at used_index leaves the device. It is held. */
-VIRTIO_INLINE void ring_take(struct virtio_ring *ring)
+/* Whether one more element makes it time. */
+VIRTIO_INLINE bool ring_is_nearly_stale(const struct virtio_ring *ring)
 {
-    ring->used_index++;
+    return VIRTIO_UNLIKELY((~ring->used_index & (RING_REFRESH_INTERVAL - 1)) == 0);
 }
 
 /* A held slot becomes free. */
 VIRTIO_INLINE void ring_release(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
 {
-    ring_place(ring, slots, slot, ring->done);
-    ring->done++;
+    ring_place(ring, slots, slot, ring_first_held(ring));
+    ring->held--;
 }
 
 /* The next free slot, which must exist, is brought to avail_index, and reserved with it. */
 VIRTIO_INLINE uint16_t ring_prepare(struct virtio_ring *ring, struct virtio_slot *slots)
 {
-    uint16_t slot = slots[ring->prepared & ring->slot_mask].order;
+    uint16_t slot = slots[ring_first_free(ring) & ring->slot_mask].order;
     ring_place(ring, slots, slot, ring->avail_index);
-    ring->prepared++;
+    ring->reserved++;
     return slot;
 }
 

@@ -52,11 +52,11 @@ static void link_indirect(struct virtio_ring *ring, uint32_t offset)
     }
 }
 
-/* An idle ring: `held` slots before index 0, `reserved` ones from there on. */
+/* An idle ring at index 0. */
 static void start_at(struct virtio_ring *ring, uint16_t held, uint16_t reserved)
 {
-    ring->done = (uint16_t)-held;
-    ring->prepared = reserved;
+    ring->held = held;
+    ring->reserved = reserved;
     ring->used_index = ring->avail_index = 0;
     ring->published = ring->decided = ring->notified = 0;
     ring->idle_looks = 0;
@@ -76,9 +76,9 @@ enum region { REGION_HELD, REGION_RESERVED, REGION_FREE, REGIONS };
 /* Where a slot belongs once the device has nothing. What the caller holds or has reserved stays the caller's. */
 static enum region region_after_reset(const struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
 {
-    if (ring_slot_in(ring, slots, slot, ring->done, (uint16_t)(ring->used_index - ring->done)))
+    if (ring_is_held(ring, slots, slot))
         return REGION_HELD;
-    if (ring_slot_in(ring, slots, slot, ring->avail_index, (uint16_t)(ring->prepared - ring->avail_index)))
+    if (ring_is_reserved(ring, slots, slot))
         return REGION_RESERVED;
     bool in_flight = ring_slot_in(ring, slots, slot, ring->used_index, ring_in_flight(ring));
     if (!in_flight || (slots[slot].length & VIRTIO_SLOT_EXTERNAL) == 0)
@@ -99,7 +99,7 @@ void vn_ring_forget(struct virtio_ring *ring)
         count[region]++;
     }
     start_at(ring, count[REGION_HELD], count[REGION_RESERVED]);
-    uint16_t next[REGIONS] = {ring->done, 0, ring->prepared};
+    uint16_t next[REGIONS] = {ring_first_held(ring), 0, ring_first_free(ring)};
     for (uint32_t slot = 0; slot < size; slot++)
         slots[slot].position = next[slots[slot].order]++ & ring->slot_mask;
     for (uint32_t slot = 0; slot < size; slot++)
@@ -115,6 +115,7 @@ void vn_ring_lay_out(struct virtio_ring *ring, uint32_t entries, enum virtio_lay
     ring->descriptors = (struct virtq_descriptor *)(void *)base;
     ring->avail = (struct virtq_avail *)(void *)(base + at.avail);
     ring->used = (struct virtq_used *)(void *)(base + at.used);
+    ring->avail_event = (const uint16_t *)(const void *)&ring->used->ring[entries];
     ring->ring_mask = (uint16_t)(entries - 1);
     ring->layout = (uint8_t)layout;
     ring->frame_descriptors = ring->descriptors;
@@ -159,17 +160,18 @@ void vn_ring_place_buffer(struct virtio_ring *ring, uint16_t slot, uint64_t fram
     first->next = indirect ? 1 : (uint16_t)(ring_size(ring) + slot);
 }
 
-void vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport)
+VIRTIO_COLD int32_t vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport, int32_t result)
 {
     counter_add(&ring->kicks, 1);
     ring->notified = ring->decided = ring->published;
     if (ring->notify_register != NULL) {
         register_write32(ring->notify_register, ring->index);
-        return;
+        return result;
     }
     /* The host's transport knows nothing of what must come before. */
     barrier_memory_before_io_write();
     transport->operations->notify(transport->context, ring->index, 0);
+    return result;
 }
 
 VIRTIO_COLD void vn_ring_fault(struct virtio_ring *ring, int32_t code, uint32_t field, uint32_t found, uint32_t wanted)
@@ -188,14 +190,6 @@ VIRTIO_COLD bool vn_ring_break(struct virtio_ring *ring, int32_t code, uint32_t 
     return false;
 }
 
-bool vn_ring_exchange(struct virtio_ring *ring, struct virtio_slot *slots, uint32_t id)
-{
-    if (!ring_slot_in(ring, slots, id, ring->used_index, ring_in_flight(ring)))
-        return vn_ring_break(ring, VIRTIO_NET_ERROR_USED_ID, VIRTIO_NET_FIELD_USED_ID, id, ring_size(ring));
-    ring_place(ring, slots, (uint16_t)id, ring->used_index);
-    return true;
-}
-
 /* Whether an index lies beyond the oldest buffer in flight, and not beyond the newest: in (used_index, published]. */
 static bool reaches_in_flight(const struct virtio_ring *ring, uint16_t index)
 {
@@ -209,7 +203,6 @@ static bool reaches_in_flight(const struct virtio_ring *ring, uint16_t index)
  */
 void vn_ring_park(struct virtio_ring *ring)
 {
-    ring->refreshed = ring->used_index;
     if (ring->event_index)
         shared_store16(ring_used_event(ring), (uint16_t)(ring->used_index - 0x4000));
     else
@@ -220,7 +213,6 @@ void vn_ring_park(struct virtio_ring *ring)
 bool vn_ring_arm(struct virtio_ring *ring)
 {
     ring->interrupts = 1;
-    ring->refreshed = ring->used_index;
     if (ring->event_index)
         shared_store16(ring_used_event(ring), ring->used_index);
     else
@@ -256,9 +248,9 @@ VIRTIO_COLD bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_tran
         ring->idle_looks = 0;
     ring->idle_at = ring->used_index;
     uint32_t looks = ++ring->idle_looks;
-    bool repeated = ring_is_undecided(ring) && ring_kick(ring, transport);
+    bool repeated = ring_is_undecided(ring) && vn_ring_kick(ring, transport) != 0;
     if (!repeated && looks >= 2 && ring->published != ring->used_index && !reaches_in_flight(ring, ring->notified)) {
-        vn_ring_notify(ring, transport);
+        vn_ring_notify(ring, transport, 0);
         repeated = true;
     }
     if (repeated)

@@ -1,0 +1,50 @@
+/*
+ * ring.c - the steps of a split virtqueue (virtio 1.2, 2.7) that run once for each burst.
+ */
+#include "ring.h"
+
+/*
+ * 2.7.7.1, 2.7.10: whether the device wants to be told of anything published since `decided`.
+ *
+ * Its wish can be read too early through no fault of the driver's: a virtual processor without memory barriers (QEMU 7.2 with
+ * one) loses the order of "store avail.idx, load avail_event", and the device sleeps on. Only a device that has used all that
+ * it knew does that. So what was published to such a device stays undecided, and the next decision looks at the wish for it
+ * again.
+ */
+VIRTIO_INLINE bool decide(struct virtio_ring *ring)
+{
+    uint16_t before = ring->decided;
+    uint16_t fresh = (uint16_t)(ring->published - before);
+    /* Without it the load could pass the store of avail.idx, and driver and device each miss the other's word. */
+    barrier_full();
+    bool wanted = ring->event_index ? (uint16_t)(shared_load16(ring->avail_event) - before) < fresh
+                                    : fresh != 0 && (shared_load16(&ring->used->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
+    if (VIRTIO_UNLIKELY(wanted))
+        return true;
+    bool busy = (uint16_t)(shared_load16(&ring->used->index) - before) >= fresh;
+    if (VIRTIO_LIKELY(busy))
+        ring->decided = ring->published;
+    return false;
+}
+
+int32_t vn_ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport)
+{
+    return decide(ring) ? vn_ring_notify(ring, transport, 1) : 0;
+}
+
+int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport *transport, bool kick, int32_t result)
+{
+    ring_publish(ring);
+    if (VIRTIO_LIKELY(kick) && decide(ring))
+        return vn_ring_notify(ring, transport, result);
+    return result;
+}
+
+bool vn_ring_exchange(struct virtio_ring *ring, uint32_t id)
+{
+    struct virtio_slot *slots = ring_slots(ring);
+    if (!ring_slot_in(ring, slots, id, ring->used_index, ring_in_flight(ring)))
+        return vn_ring_break(ring, VIRTIO_NET_ERROR_USED_ID, VIRTIO_NET_FIELD_USED_ID, id, ring_size(ring));
+    ring_place(ring, slots, (uint16_t)id, ring->used_index);
+    return true;
+}
