@@ -116,6 +116,7 @@ needs() {
         ;;&
     package)
         echo "qemu-system-riscv64 qemu-system-misc"
+        echo "git git"
         echo "make make"
         echo "pkg-config pkgconf"
         ;;

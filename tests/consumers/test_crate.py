@@ -97,6 +97,21 @@ def test_package_is_not_written(kernel, crate, package):
     assert {name: (crate / name).read_bytes() for name in files(crate)} == packed
 
 
+def test_one_copy_in_an_image(crate, tmp_path):
+    """Cargo refuses a second version beside the first, instead of the linker (`links`)."""
+    text = (crate / "Cargo.toml").read_text(encoding="utf-8")
+    other = shutil.copytree(crate, tmp_path / "other")
+    (other / "Cargo.toml").write_text(text.replace(f'version = "{version()}"', 'version = "9.0.0"', 1), encoding="utf-8")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/lib.rs").touch()
+    (tmp_path / "Cargo.toml").write_text(
+        '[package]\nname = "user"\nedition = "2021"\n[workspace]\nexclude = ["other"]\n[dependencies]\n'
+        f'first = {{ package = "virtio-net-c", path = "{crate}", default-features = false }}\n'
+        f'second = {{ package = "virtio-net-c", path = "{other}", default-features = false }}\n', encoding="utf-8")
+    done = attempt("generate-lockfile", cwd=tmp_path)
+    assert done.returncode != 0 and "links to the native library `virtio_net`" in done.stdout, done.stdout
+
+
 def test_from_git(tmp_path):
     """The dependency line with `git =`: the workspace, its links between folders included, serves through Cargo's checkout."""
     repository = tmp_path / "repository"

@@ -156,13 +156,15 @@ def test_unknown_processor(tmp_path):
 
 
 @pytest.mark.parametrize("optimised", ["ON", "OFF"])
-@pytest.mark.parametrize("compiler", ["gcc", "clang-19"])
-def test_in_a_shared_object(tmp_path, compiler, optimised):
-    """Position-independent where asked, and an archive that any linker reads though the project optimises as a whole."""
-    directory = build(REPOSITORY, tmp_path, CMAKE_C_COMPILER=compiler, CMAKE_POSITION_INDEPENDENT_CODE="ON",
-                      CMAKE_INTERPROCEDURAL_OPTIMIZATION=optimised)
-    run("ld.lld-19", "-shared", "-z", "text", "--no-undefined-version", "--whole-archive", directory / "libvirtio_net.a", "-o",
-        tmp_path / "virtio_net.so")
+@pytest.mark.parametrize("machine", ["host", "aarch64"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_in_a_shared_object(tmp_path, machine, compiler, optimised):
+    """Position-independent where asked, and an archive that the other compiler's linker reads though the project optimises as a whole."""
+    chosen = {"CMAKE_C_COMPILER": {"gcc": "gcc", "clang": "clang-19"}[compiler]} if machine == "host" else {}
+    directory = build(REPOSITORY, tmp_path, f"aarch64-{compiler}" if machine == "aarch64" else None,
+                      CMAKE_POSITION_INDEPENDENT_CODE="ON", CMAKE_INTERPROCEDURAL_OPTIMIZATION=optimised, **chosen)
+    linker = "ld.lld-19" if compiler == "gcc" else "ld" if machine == "host" else "aarch64-linux-gnu-ld"
+    run(linker, "-shared", "-z", "text", "--whole-archive", directory / "libvirtio_net.a", "-o", tmp_path / "virtio_net.so")
     assert "virtio_net_send" in run("llvm-nm-19", "--dynamic", "--defined-only", tmp_path / "virtio_net.so")
 
 
