@@ -1,8 +1,12 @@
 //! Compiles the C driver for the target that Cargo builds for.
 //!
 //! The list of sources is `c-driver/sources.txt`, which CMake reads too. Bare-metal targets have no C compiler of their own name, and the
-//! `cc` crate would silently take the host's: so the compiler is chosen here, tried on one line of C, and its object checked.
+//! `cc` crate would silently take the host's: so the compiler is chosen here, tried on one line of C, and its objects checked.
 
+#[path = "build/flags.rs"]
+mod flags;
+
+use flags::Target;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,37 +28,29 @@ fn main() {
 }
 
 fn build() -> Result<()> {
-    let target = Target::read()?;
-    let compiler = target.choose_compiler()?;
-    let mut build = compiler.build();
-    build.cargo_metadata(true).warnings(false).std("c11").opt_level(2);
-    build.include("include").include("c-driver");
-    for flag in target.flags(&compiler) {
-        build.flag(flag);
+    let target = Target::read(|name| env::var(name).ok())?;
+    println!("cargo:rerun-if-changed=c-driver");
+    println!("cargo:rerun-if-changed=include");
+    for variable in cc_variables(&target) {
+        println!("cargo:rerun-if-env-changed={variable}");
     }
+    let compiler = choose_compiler(&target)?;
+    let mut build = compiler.build(&target)?;
+    build.include("include").include("c-driver");
     for source in sources()? {
         build.file(source);
     }
-    println!("cargo:rerun-if-changed=c-driver");
-    println!("cargo:rerun-if-changed=include");
-    for variable in target.cc_variables() {
-        println!("cargo:rerun-if-env-changed={variable}");
+    let objects = build.try_compile_intermediates().map_err(|error| error.to_string())?;
+    for object in &objects {
+        check_object(&target, object).map_err(|reason| format!("{}: {reason}", object.display()))?;
     }
-    build.try_compile("virtio_net_c").map_err(|error| error.to_string())
+    compiler.build(&target)?.objects(&objects).try_compile("virtio_net_c").map_err(|error| error.to_string())
 }
 
 fn sources() -> Result<Vec<PathBuf>> {
     let list =
         fs::read_to_string("c-driver/sources.txt").map_err(|error| format!("c-driver/sources.txt: {error}"))?;
     Ok(list.lines().filter(|line| !line.is_empty()).map(|line| Path::new("c-driver").join(line)).collect())
-}
-
-/// What is built for.
-struct Target {
-    triple: String,
-    arch: String,
-    bare_metal: bool,
-    out: PathBuf,
 }
 
 /// A program that makes objects for the target.
@@ -65,171 +61,131 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn build(&self) -> cc::Build {
+    fn plain(program: Option<&str>) -> cc::Build {
         let mut build = cc::Build::new();
-        if let Some(program) = &self.program {
+        if let Some(program) = program {
             build.compiler(program);
         }
+        build.cargo_metadata(true).inherit_rustflags(false).warnings(false);
         build
+    }
+
+    fn build(&self, target: &Target) -> Result<cc::Build> {
+        let mut build = Self::plain(self.program.as_deref());
+        build.std("c11").opt_level_str(target.level());
+        if target.bare_metal {
+            // Ours is the flag that says so.
+            build.pic(false);
+        }
+        for flag in target.flags(self.clang)? {
+            build.flag(flag);
+        }
+        Ok(build)
     }
 
     /// `None` where there is no such program.
     fn find(program: Option<&str>) -> Option<Self> {
-        let mut compiler = Self { program: program.map(String::from), clang: false };
-        match program {
-            Some(program) => {
-                let version = Command::new(program).arg("--version").output().ok()?;
-                compiler.clang = String::from_utf8_lossy(&version.stdout).contains("clang");
+        let clang = match program {
+            Some(name) => {
+                let version = Command::new(name).arg("--version").output().ok()?;
+                String::from_utf8_lossy(&version.stdout).contains("clang")
             }
-            None => compiler.clang = compiler.build().opt_level(2).try_get_compiler().ok()?.is_like_clang(),
-        }
-        Some(compiler)
+            None => Self::plain(None).opt_level(2).try_get_compiler().ok()?.is_like_clang(),
+        };
+        Some(Self { program: program.map(String::from), clang })
     }
 
-    fn command(&self) -> Command {
-        match &self.program {
-            Some(program) => Command::new(program),
-            None => self.build().opt_level(2).get_compiler().to_command(),
+    /// Compiles one line and looks at the object; says what was wrong.
+    fn probe(&self, target: &Target) -> Result<()> {
+        let out = PathBuf::from(env::var("OUT_DIR").map_err(|error| format!("OUT_DIR: {error}"))?);
+        let (source, object) = (out.join("probe.c"), out.join("probe.o"));
+        fs::write(&source, "#include <stdint.h>\nuint32_t probe(void);\nuint32_t probe(void) { return 1; }\n")
+            .map_err(|error| format!("{}: {error}", source.display()))?;
+        let _ = fs::remove_file(&object);
+        let tool = self.build(target)?.try_get_compiler().map_err(|error| error.to_string())?;
+        let mut command = tool.to_command();
+        command.arg("-c").arg(&source).arg("-o").arg(&object);
+        let output = command.output().map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            return Err(text.lines().next().unwrap_or("it failed without a word").into());
         }
+        check_object(target, &object)
     }
 }
 
-impl Target {
-    fn read() -> Result<Self> {
-        let variable = |name: &str| env::var(name).map_err(|error| format!("{name}: {error}"));
-        Ok(Self {
-            triple: variable("TARGET")?,
-            arch: variable("CARGO_CFG_TARGET_ARCH")?,
-            bare_metal: variable("CARGO_CFG_TARGET_OS")? == "none",
-            out: PathBuf::from(variable("OUT_DIR")?),
-        })
+/// Those that the `cc` crate knows. `CC` alone names the host's compiler.
+fn cc_variables(target: &Target) -> Vec<String> {
+    let mut names = vec![
+        format!("CC_{}", target.triple.replace('-', "_")),
+        format!("CC_{}", target.triple),
+        "TARGET_CC".into(),
+    ];
+    if !target.bare_metal {
+        names.push("CC".into());
     }
+    names
+}
 
-    /// Those that the `cc` crate knows. `CC` alone names the host's compiler.
-    fn cc_variables(&self) -> Vec<String> {
-        let mut names = vec![
-            format!("CC_{}", self.triple.replace('-', "_")),
-            format!("CC_{}", self.triple),
-            "TARGET_CC".into(),
-        ];
-        if !self.bare_metal {
-            names.push("CC".into());
-        }
-        names
+/// What the user names, else what there is: clang makes objects for any target, gcc for the one in its name, or the host's own.
+fn candidates(target: &Target) -> Vec<Option<String>> {
+    if cc_variables(target).iter().any(|name| env::var_os(name).is_some()) {
+        return vec![None];
     }
-
-    /// What the user names, else what there is: clang makes objects for any target, gcc for the one in its name, or the host's own.
-    fn candidates(&self) -> Vec<Option<String>> {
-        if self.cc_variables().iter().any(|name| env::var_os(name).is_some()) {
-            return vec![None];
-        }
-        let mut found: Vec<String> = Vec::new();
-        if !self.bare_metal {
-            found.push("cc".into());
-        }
-        found.extend(CLANGS.iter().map(|name| (*name).into()));
-        for system in ["none-elf", "unknown-elf", "linux-gnu", "elf"] {
-            found.push(format!("{}-{system}-gcc", self.arch));
-        }
-        found.extend(["gcc".into(), "cc".into()]);
-        found.into_iter().map(Some).collect()
+    let mut found: Vec<String> = Vec::new();
+    if !target.bare_metal {
+        found.push("cc".into());
     }
+    found.extend(CLANGS.iter().map(|name| (*name).into()));
+    for system in ["none-elf", "unknown-elf", "linux-gnu", "elf"] {
+        found.push(format!("{}-{system}-gcc", target.arch));
+    }
+    found.extend(["gcc".into(), "cc".into()]);
+    found.into_iter().map(Some).collect()
+}
 
-    fn choose_compiler(&self) -> Result<Compiler> {
-        let candidates = self.candidates();
-        for program in &candidates {
-            let Some(compiler) = Compiler::find(program.as_deref()) else { continue };
-            if self.makes_objects(&compiler) {
-                return Ok(compiler);
+fn choose_compiler(target: &Target) -> Result<Compiler> {
+    // What no compiler can do is said once, and not as a complaint about each.
+    target.flags(true)?;
+    let (mut tried, mut reasons) = (Vec::new(), String::new());
+    for program in candidates(target) {
+        let name = program.as_deref().unwrap_or("the one that the environment names").to_owned();
+        if let Some(compiler) = Compiler::find(program.as_deref()) {
+            match compiler.probe(target) {
+                Ok(()) => return Ok(compiler),
+                Err(reason) => reasons += &format!("  {name}: {reason}\n"),
             }
         }
-        let tried: Vec<&str> =
-            candidates.iter().map(|name| name.as_deref().unwrap_or("the one in the environment")).collect();
-        Err(format!(
-            "no C compiler makes objects for {triple}. Tried: {tried}.\n\
-             Install clang (Debian, Ubuntu: apt-get install clang) or {arch}-…-gcc, or name one in {variable}.",
-            triple = self.triple,
-            tried = tried.join(", "),
-            arch = self.arch,
-            variable = self.cc_variables()[0],
-        ))
+        tried.push(name);
     }
+    Err(format!(
+        "no C compiler makes objects for {triple}. Tried: {tried}.\n{reasons}\
+         Install clang (Debian, Ubuntu: apt-get install clang) or {arch}-…-gcc, or name one in {variable}.",
+        triple = target.triple,
+        tried = tried.join(", "),
+        arch = target.arch,
+        variable = cc_variables(target)[0],
+    ))
+}
 
-    /// Compiles one line and looks at the machine in the ELF header of the object.
-    fn makes_objects(&self, compiler: &Compiler) -> bool {
-        let (source, object) = (self.out.join("probe.c"), self.out.join("probe.o"));
-        if fs::write(&source, "#include <stdint.h>\nuint32_t probe(void) { return 1; }\n").is_err() {
-            return false;
-        }
-        let _ = fs::remove_file(&object);
-        let mut command = compiler.command();
-        command.args(self.flags(compiler)).arg("-c").arg(&source).arg("-o").arg(&object);
-        let compiled = command.output().is_ok_and(|output| output.status.success());
-        compiled && self.elf_machine_fits(&object)
+/// The machine in the ELF header must be the target's, and there must be machine code. Objects of other formats are the linker's to judge.
+fn check_object(target: &Target, object: &Path) -> Result<()> {
+    let bytes = fs::read(object).map_err(|error| error.to_string())?;
+    let contains = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    if bytes.starts_with(b"BC\xc0\xde") || contains(b".gnu.lto_") {
+        return Err("it has no machine code, because of -flto (in CFLAGS?), which rustc's linker cannot use".into());
     }
-
-    /// Objects of other formats are the linker's to judge.
-    fn elf_machine_fits(&self, object: &Path) -> bool {
-        let machine = match self.arch.as_str() {
-            "aarch64" => 183,
-            "x86_64" => 62,
-            "riscv64" | "riscv32" => 243,
-            _ => return true,
-        };
-        let bytes = fs::read(object).unwrap_or_default();
-        let elf = bytes.starts_with(b"\x7fELF");
-        if elf { bytes.get(18..20) == Some(&[machine, 0][..]) } else { !self.bare_metal }
+    if !bytes.starts_with(b"\x7fELF") {
+        return if target.bare_metal { Err("it makes no ELF objects".into()) } else { Ok(()) };
     }
-
-    fn flags(&self, compiler: &Compiler) -> Vec<String> {
-        let mut flags: Vec<String> =
-            ["-ffreestanding", "-fno-stack-protector", "-ffunction-sections", "-fdata-sections"]
-                .map(String::from)
-                .to_vec();
-        flags.extend(["-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-g0"].map(String::from));
-        // Storage has the caller's type and DMA memory none; both are reached as the driver's own types.
-        flags.push("-fno-strict-aliasing".into());
-        if self.bare_metal {
-            if compiler.clang {
-                // Without -nostdlibinc clang finds the host's <stdint.h>.
-                flags.extend([format!("--target={}", self.clang_triple()), "-nostdlibinc".into()]);
-            }
-            flags.extend(self.machine_flags());
-        }
-        flags
-    }
-
-    /// Clang knows no vendors of Rust's, and of RISC-V only the family.
-    fn clang_triple(&self) -> String {
-        match self.arch.as_str() {
-            "aarch64" => "aarch64-unknown-none".into(),
-            "x86_64" => "x86_64-unknown-none-elf".into(),
-            "riscv64" | "riscv32" => format!("{}-unknown-none-elf", self.arch),
-            _ => self.triple.clone(),
-        }
-    }
-
-    /// No floating-point registers, because interrupt entries do not save them; the code model of the target.
-    fn machine_flags(&self) -> Vec<String> {
-        let flags: &[&str] = match self.arch.as_str() {
-            "aarch64" => &["-mgeneral-regs-only", "-mstrict-align", "-mno-outline-atomics", "-fno-pic"],
-            "x86_64" => &["-mgeneral-regs-only", "-mno-red-zone", "-fPIC"],
-            "riscv32" | "riscv64" => return self.riscv_flags(),
-            _ => &[],
-        };
-        flags.iter().map(|flag| (*flag).into()).collect()
-    }
-
-    /// The first part of the triple names the extensions, and they the ABI: it must be the target's though no floating-point register is used.
-    fn riscv_flags(&self) -> Vec<String> {
-        let extensions = self.triple.split('-').next().unwrap_or_default().trim_start_matches("riscv");
-        let integers = if self.arch == "riscv64" { "lp64" } else { "ilp32" };
-        let floats = if extensions.contains('g') || extensions.contains('d') { "d" } else { "" };
-        vec![
-            format!("-march=rv{extensions}"),
-            format!("-mabi={integers}{floats}"),
-            "-mcmodel=medany".into(),
-            "-fno-pic".into(),
-        ]
+    let machine: u16 = match target.arch.as_str() {
+        "aarch64" => 183,
+        "x86_64" => 62,
+        "riscv64" | "riscv32" => 243,
+        _ => return Ok(()),
+    };
+    match bytes.get(18..20) {
+        Some(found) if found == machine.to_le_bytes() => Ok(()),
+        found => Err(format!("it makes objects for machine {found:?}, not {machine} ({})", target.arch)),
     }
 }
