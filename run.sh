@@ -6,15 +6,17 @@ set -uo pipefail
 readonly target=aarch64-unknown-none
 readonly kernel=target/$target/release/kernel
 readonly disk=build/disk.img
-readonly stages=(lint unit cross rust package qemu)
+# What tests/targets builds for besides; none of it is needed to build or boot the kernel.
+readonly other_targets=(aarch64-unknown-none-softfloat x86_64-unknown-none riscv64gc-unknown-none-elf)
+readonly stages=(lint unit cross rust targets package qemu)
 
 usage() {
     cat <<'END'
 ./run.sh [OPTIONS]        set up what is missing, build the kernel, boot it in QEMU; on a terminal it ends in
                           the kernel's serial monitor (`help` there lists its commands, `poweroff` ends it),
                           without one it is --check
-./run.sh test [STAGE...]  run the tests, quick ones first: lint unit cross rust package
-                          qemu
+./run.sh test [STAGE...]  run the tests, quick ones first: lint unit cross rust
+                          targets package qemu
 ./run.sh bench --counts [PATTERN...]  instructions a packet on each path, in seconds (CC=gcc: with gcc)
 ./run.sh bench --host [--quick]  ns and instructions a packet on this machine, beside DPDK's virtio driver
 ./run.sh clean            remove what was built
@@ -80,17 +82,17 @@ catch_signals() {
 # What a stage uses, one line each: a command, a file, or a *_found function here, and the Debian package that brings it.
 needs() {
     case $1 in
-    boot | package | qemu)
+    boot | targets | package | qemu)
         echo "qemu-system-aarch64 qemu-system-arm"
         echo "qemu-system-aarch64 ipxe-qemu"
         ;;&
-    boot | lint | rust | package | qemu)
+    boot | lint | rust | targets | package | qemu)
         echo "/etc/ssl/certs/ca-certificates.crt ca-certificates"
         echo "cc gcc"
         echo "/usr/include/stdio.h libc6-dev"
         echo "clang_found clang-19"
         ;;&
-    cross | rust | package | qemu)
+    cross | rust | targets | package | qemu)
         echo "python3 python3"
         echo "ensurepip_found python3-venv"
         ;;&
@@ -110,10 +112,15 @@ needs() {
         echo "/usr/include/cmocka.h libcmocka-dev"
         echo "/usr/lib/llvm-19/lib/clang/19/lib/linux libclang-rt-19-dev"
         ;;
-    cross | package)
+    cross | targets | package)
         echo "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu"
         echo "riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf"
         ;;&
+    targets)
+        echo "llvm-nm-19 llvm-19"
+        echo "qemu-system-x86_64 qemu-system-x86"
+        echo "qemu-system-riscv64 qemu-system-misc"
+        ;;
     package)
         echo "qemu-system-riscv64 qemu-system-misc"
         echo "git git"
@@ -246,22 +253,27 @@ toolchains() {
     done
 }
 
-# A toolchain with the target's compiled library.
+# has_library DIRECTORY TARGET: whether the toolchain has the target's compiled library.
+has_library() { compgen -G "$("$1/rustc" --print target-libdir --target "$2")/libcore-*" >/dev/null; }
+
+# A toolchain with the library for the kernel.
 find_target() {
     local dir
     while read -r dir; do
-        compgen -G "$("$dir/rustc" --print target-libdir --target "$target")/libcore-*" >/dev/null || continue
+        has_library "$dir" "$target" || continue
         rust_bin=$dir
         return
     done < <(toolchains)
     return 1
 }
 
+has_sources() { [ -f "$("$1/rustc" --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]; }
+
 # A toolchain with the library's sources.
 find_sources() {
     local dir
     while read -r dir; do
-        [ -f "$("$dir/rustc" --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ] || continue
+        has_sources "$dir" || continue
         rust_bin=$dir
         build_std=("-Zbuild-std=core,alloc")
         return
@@ -296,11 +308,15 @@ debian_rust() {
     fi
 }
 
-# Later steps use the chosen toolchain whole: doctests fail when rustc and rustdoc are of two versions.
 set_up_rust() {
     find_target || { rustup_target && find_target; } || find_sources || debian_rust ||
         die "no Rust 1.$(oldest_rust) for $target. Type 'rustup toolchain install stable --target $target'," \
             "or on Debian 'apt-get install rustc-web cargo-web rust-web-src lld-19'"
+    use_rust
+}
+
+# Later steps use the chosen toolchain whole: doctests fail when rustc and rustdoc are of two versions.
+use_rust() {
     export PATH=$rust_bin:$PATH RUSTC=$rust_bin/rustc RUSTDOC=$rust_bin/rustdoc
     export CARGO_TERM_PROGRESS_WHEN=auto
     CC_aarch64_unknown_none=$(find_clang) && export CC_aarch64_unknown_none
@@ -310,6 +326,45 @@ set_up_rust() {
             die "no linker: type 'apt-get install lld-19'"
         export CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER
     fi
+}
+
+# Rust's library for all targets: it comes with the toolchain, or by rustup, or is built from its sources.
+set_up_targets() {
+    local name missing=()
+    for name in "$target" "${other_targets[@]}"; do
+        has_library "$rust_bin" "$name" || missing+=("$name")
+    done
+    [ "${#missing[@]}" = 0 ] && return
+    if [[ $rust_bin = */toolchains/* ]] && [ ! -e "$no_rustup" ]; then
+        say "Asking rustup for ${missing[*]}"
+        limit 300 rustup target add --toolchain "$(basename "${rust_bin%/bin}")" "${missing[@]}" && return
+        mkdir -p build && touch "$no_rustup"
+    fi
+    if ! has_sources "$rust_bin"; then
+        find_sources || debian_rust || die "no Rust library for ${missing[*]}: type 'rustup target add ${missing[*]}'"
+        use_rust
+        missing=("$target" "${other_targets[@]}")
+    fi
+    build_library "${missing[@]}"
+}
+
+# A sysroot of our own, once for each compiler. Its library is machine code and bitcode, for images linked in either way.
+build_library() {
+    local place=$PWD/build/targets/library work=build/targets/library-build name stamp
+    stamp="$("$RUSTC" --version) $*"
+    export TARGETS_SYSROOT=$place
+    [ "$(cat "$place/stamp" 2>/dev/null)" = "$stamp" ] && return
+    say "Building Rust's library for $*"
+    rm -rf "$place" "$work"
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-C embed-bitcode=yes" CARGO_TARGET_DIR=$work limit 1200 "$rust_bin/cargo" build --locked \
+        --release --manifest-path tests/targets/Cargo.toml -p library "-Zbuild-std=core,alloc" "${@/#/--target=}" ||
+        die "Rust's library was not built (see above)"
+    for name; do
+        mkdir -p "$place/lib/rustlib/$name/lib"
+        cp "$work/$name"/release/deps/lib{core,alloc,compiler_builtins}-*.rlib "$place/lib/rustlib/$name/lib" ||
+            die "Rust's library for $name is not where it was built"
+    done
+    echo "$stamp" >"$place/stamp"
 }
 
 find_lld() {
@@ -428,6 +483,7 @@ stage_lint() {
     shellcheck run.sh .ci/run || failed=1
     for_host fmt --all --check || failed=1
     "$rust_bin/rustfmt" --check --edition 2024 tests/consumers/rust-crate/{build,src/main}.rs || failed=1
+    for_host fmt --manifest-path tests/targets/Cargo.toml --all --check || failed=1
     if [ ! -x "$rust_bin/cargo-clippy" ]; then
         echo "run.sh: $rust_bin has no clippy, and no package brings it for this toolchain: clippy was not run" >&2
         return "$failed"
@@ -490,6 +546,11 @@ stage_rust() {
     return "$failed"
 }
 
+# Minimal kernels, each built and booted by its row of a table.
+stage_targets() {
+    TARGETS_CLANG=$(find_clang) TARGETS_LLD=${CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER:-} run_pytest 1500 tests/targets
+}
+
 # The packages as strangers use them. Their tests call Cargo and CMake themselves.
 stage_package() { BUILD_STD="${build_std[*]}" run_pytest 600 -n 2 --dist loadfile tests/consumers; }
 
@@ -516,9 +577,10 @@ run_tests() {
         [[ " ${stages[*]} " = *" $stage "* ]] || die "no stage '$stage'; there are: ${stages[*]}"
     done
     install_needs "$@"
-    if [[ " $* " =~ \ (lint|rust|package|qemu)\  ]]; then set_up_rust; fi
+    if [[ " $* " =~ \ (lint|rust|targets|package|qemu)\  ]]; then set_up_rust; fi
+    if [[ " $* " =~ \ targets\  ]]; then set_up_targets; fi
     if [[ " $* " =~ \ lint\  ]]; then set_up_lint; fi
-    if [[ " $* " =~ \ (cross|rust|package|qemu)\  ]]; then set_up_python; fi
+    if [[ " $* " =~ \ (cross|rust|targets|package|qemu)\  ]]; then set_up_python; fi
     export CTEST_PARALLEL_LEVEL=2 PYTHONDONTWRITEBYTECODE=1
     for stage in "$@"; do
         say "Stage $stage"

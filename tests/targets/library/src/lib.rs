@@ -1,0 +1,4 @@
+//! Nothing but Rust's own library.
+#![no_std]
+
+extern crate alloc;
