@@ -134,6 +134,26 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.net.last_error()
     }
 
+    /// The features that the driver and the device agreed on, a bit each.
+    #[must_use]
+    pub fn features(&self) -> u64 {
+        self.net.features()
+    }
+
+    /// Bytes that a frame may carry after its Ethernet header: what the device says, or 1,500.
+    #[must_use]
+    pub fn mtu(&self) -> u16 {
+        self.net.mtu()
+    }
+
+    /// Asks the device whether it still works.
+    ///
+    /// # Errors
+    /// `IoError` where it needs [`Self::recover`], or is gone.
+    pub fn check(&mut self) -> Result {
+        self.net.check().map_err(translate)
+    }
+
     /// Asks the device for the state of the link.
     ///
     /// # Errors

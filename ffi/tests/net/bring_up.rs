@@ -79,6 +79,7 @@ fn mtu_and_link_are_told() {
         let mut net = net::<16>(&card);
         assert_eq!(card.accepted() & feature::MTU != 0, accepted, "MTU {mtu}");
         assert_eq!(net.info().mtu, if accepted { mtu } else { 1500 });
+        assert_eq!((net.mtu(), net.features()), (net.info().mtu, card.accepted()));
         assert_eq!(net.link().unwrap(), Link::Down);
         card.change(|config| config.link = 1);
         assert_eq!(net.link().unwrap(), Link::Up);

@@ -8,7 +8,7 @@ use crate::{BUFFER_LENGTH, DropIn, comes_to_rest, drop_in};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use virtio_drivers::Error;
-use virtio_net_c::{Options, RxBuffer, TxBuffer, VirtIONet};
+use virtio_net_c::{Link, Options, RxBuffer, TxBuffer, VirtIONet};
 
 /// What the drop-in shares instead of copying.
 const LARGE: usize = 257;
@@ -30,6 +30,27 @@ fn comes_up_like_the_original() {
         assert_eq!(net.info().rx_buffer_bytes, BUFFER_LENGTH - HEADER_ROOM);
         drop(net);
         assert_eq!((card.dropped(), plug.live(), shares(&plug)), (1, (0, 0), (0, 0)));
+    }
+}
+
+/// What the original cannot tell.
+#[test]
+fn it_tells_more_than_the_original() {
+    for kind in KINDS {
+        let (_plug, card) = machine(kind);
+        card.change(|config| {
+            config.features |= feature::MTU;
+            config.mtu = 1300;
+        });
+        let mut net = drop_in::<16>(&card);
+        assert_eq!((net.mtu(), net.features()), (1300, card.accepted()), "{}", kind.name);
+        assert_eq!((net.link(), net.check()), (Ok(Link::Up), Ok(())));
+        card.change(|config| config.link = 0);
+        assert_eq!(net.link(), Ok(Link::Down));
+        card.ask_for_reset();
+        assert_eq!(net.check(), Err(Error::IoError));
+        net.recover().unwrap();
+        assert_eq!((net.check(), net.stats().device_needs_reset), (Ok(()), 1));
     }
 }
 
