@@ -17,7 +17,9 @@ usage() {
                           without one it is --check
 ./run.sh test [STAGE...]  run the tests, quick ones first: lint unit cross rust
                           targets package qemu
-./run.sh bench --counts [PATTERN...]  instructions a packet on each path, in seconds (CC=gcc: with gcc)
+./run.sh bench [--quick]  measure the drivers: instructions, notifications, packets a second, sizes; --write renews
+                          docs/performance.md. --counts [PATTERN...]: instructions only, in seconds; --store: what
+                          the tests compare with (CC=gcc for either: with gcc)
 ./run.sh bench --host [--quick]  ns and instructions a packet on this machine, beside DPDK's virtio driver
 ./run.sh clean            remove what was built
 ./run.sh help             this text
@@ -92,7 +94,7 @@ needs() {
         echo "/usr/include/stdio.h libc6-dev"
         echo "clang_found clang-19"
         ;;&
-    cross | rust | targets | package | qemu)
+    cross | rust | targets | package | qemu | bench)
         echo "python3 python3"
         echo "ensurepip_found python3-venv"
         ;;&
@@ -134,6 +136,10 @@ needs() {
     cross | rust)
         echo "abidiff abigail-tools"
         ;;&
+    bench)
+        echo "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu"
+        echo "llvm-size-19 llvm-19"
+        ;;
     rust)
         echo "clang-19 clang-19"
         echo "libclang_found libclang1-19"
@@ -390,15 +396,18 @@ for_host() { limit 1800 "$rust_bin/cargo" "$@"; }
 
 # --- Set-up: Python packages, pinned, in a place of their own ---
 
-set_up_python() {
-    local venv=build/venv
-    cmp -s tests/requirements.txt "$venv/requirements.txt" && "$venv/bin/python" -c 'import pytest' 2>/dev/null && return
-    say "Setting up the Python packages of the tests"
+set_up_python() { set_up_venv build/venv tests/requirements.txt pytest; }
+
+# set_up_venv PLACE REQUIREMENTS MODULE
+set_up_venv() {
+    local venv=$1
+    cmp -s "$2" "$venv/requirements.txt" && "$venv/bin/python" -c "import $3" 2>/dev/null && return
+    say "Setting up the Python packages of $2"
     rm -rf "$venv"
     limit 120 python3 -m venv "$venv" || die "no Python environment: type 'apt-get install python3-venv'"
     limit 600 "$venv/bin/pip" install --disable-pip-version-check --require-hashes --only-binary :all: \
-        -r tests/requirements.txt || die "the tests' Python packages could not be installed (see above)"
-    cp tests/requirements.txt "$venv/requirements.txt"
+        -r "$2" || die "the Python packages could not be installed (see above)"
+    cp "$2" "$venv/requirements.txt"
 }
 
 # --- Boot ---
@@ -496,6 +505,7 @@ stage_lint() {
     done
     RUSTDOCFLAGS="-D warnings" for_host doc --locked --quiet -p virtio-net-c --all-features --no-deps || failed=1
     for_target clippy --release -p kernel -p levitate-hal -p bench-kernel -- -D warnings || failed=1
+    for_target clippy --release -p bench-size --features drop-in,own-transport -- -D warnings || failed=1
     for_target clippy --release -p kernel -p rust-net --features rust-net -- -D warnings || failed=1
     return "$failed"
 }
@@ -558,7 +568,7 @@ stage_package() { BUILD_STD="${build_std[*]}" run_pytest 600 -n 2 --dist loadfil
 stage_qemu() {
     local failed=0
     { build_kernel rust && cp "$kernel" build/kernel-rust-net && build_kernel && make_disk && run_pytest 1800 -n 2 tests/qemu; } || failed=1
-    { build_bench_kernel && run_pytest 300 tests/bench; } || failed=1
+    { for_target build --release -p bench-kernel && run_pytest 300 tests/bench; } || failed=1
     return "$failed"
 }
 
@@ -595,22 +605,38 @@ run_tests() {
 
 # --- Bench ---
 
-# The C compiler of the bench: clang, or the gcc that CC asks for.
-bench_compiler() {
-    case ${CC:-clang} in
-    *gcc*) echo aarch64-linux-gnu-gcc ;;
-    *) find_clang ;;
-    esac
+# build_bench COMPILER PACKAGE NAME [ARGUMENT...]: an image for the bench, kept as build/bench/NAME.
+build_bench() {
+    CC_aarch64_unknown_none=$1 for_target build --quiet --release -p "$2" "${@:4}" || die "$2 was not built (see above)"
+    mkdir -p build/bench && cp "target/$target/release/$2" "build/bench/$3"
 }
 
-build_bench_kernel() { for_target build --quiet --release -p bench-kernel; }
+build_bench_images() {
+    local name
+    build_bench "$BENCH_CLANG" bench-kernel kernel-clang
+    build_bench "$BENCH_GCC" bench-kernel kernel-gcc
+    build_bench "$BENCH_CLANG" bench-kernel kernel-tally --features tally
+    for name in '' transport virtio-drivers-net drop-in own-transport; do
+        build_bench "$BENCH_CLANG" bench-size "size-$name" --features "$name"
+    done
+}
 
 run_bench() {
-    install_needs qemu
+    local python=python3
+    export BENCH_CLANG BENCH_GCC=aarch64-linux-gnu-gcc
+    install_needs boot bench
     set_up_rust
-    CC_aarch64_unknown_none=$(bench_compiler) || die "no C compiler"
-    build_bench_kernel || die "the bench kernel was not built (see above)"
-    limit 600 python3 tests/bench/bench.py --kernel "target/$target/release/bench-kernel" "$@"
+    BENCH_CLANG=$(find_clang) || die "no clang"
+    if [[ " $* " =~ \ --(counts|store)\  ]]; then
+        [[ ${CC:-clang} = *gcc* ]] && CC_aarch64_unknown_none=$BENCH_GCC
+        build_bench "$CC_aarch64_unknown_none" bench-kernel kernel
+    else
+        set_up_venv build/bench-venv tests/bench/requirements.txt matplotlib
+        python=build/bench-venv/bin/python
+        say "Building the bench's images"
+        build_bench_images
+    fi
+    limit 3600 "$python" tests/bench/bench.py --kernels build/bench "$@"
 }
 
 # Without DPDK the model device is measured, and the exit code is 3.

@@ -104,56 +104,84 @@ def ends(case):
         yield at
 
 
+class Machine:
+    """QEMU with a console to read and a wire to be the other end of."""
+
+    def __init__(self, arguments, *, modern=True, cpus=1, device="", limit=120):
+        self.console, console = socket.socketpair()
+        self.wire, wire = socket.socketpair()
+        for end in (self.wire, wire):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self.wire.settimeout(limit)
+        command = ["timeout", "--foreground", "--kill-after=5", str(limit), "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53",
+                   "-smp", str(cpus), "-nodefaults", "-display", "none",
+                   "-chardev", f"socket,id=console,fd={console.fileno()}", "-serial", "chardev:console",
+                   "-netdev", f"stream,id=net0,server=off,addr.type=fd,addr.str={wire.fileno()}",
+                   "-device", f"virtio-net-device,netdev=net0,mac=52:54:00:12:34:56{',' + device if device else ''}", *arguments]
+        if modern:
+            command += ["-global", "virtio-mmio.force-legacy=false"]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[console.fileno(), wire.fileno()])
+        console.close()
+        wire.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.wire.close()
+        self.console.close()
+        self.process.terminate()
+        self.process.wait()
+
+    def lines(self):
+        with self.console.makefile("r", encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                yield line.strip()
+
+
+def boot(arguments, limit=300):
+    """What a machine prints whose frames are thrown away."""
+    with Machine(arguments, cpus=2, limit=limit) as qemu:
+        def swallow():
+            while qemu.wire.recv(1 << 20):
+                pass
+        threading.Thread(target=swallow, daemon=True).start()
+        return "\n".join(qemu.lines())
+
+
 def run(kernel, cases, *, modern=True, counting=True, device="", cpus=1, limit=120):
     """Runs cases one after the other in one machine, and returns what the kernel said of each."""
-    console, console_qemu = socket.socketpair()
-    wire, wire_qemu = socket.socketpair()
-    for end in (wire, wire_qemu):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    wire.settimeout(limit)
     words = ",".join(f"arg={word}" for word in ["bench", *map(str, cases)])
-    command = ["timeout", "--foreground", "--kill-after=5", str(limit), "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53",
-               "-m", "256M", "-smp", str(cpus), "-nodefaults", "-display", "none", "-kernel", str(kernel),
-               "-semihosting-config", f"enable=on,target=native,{words}",
-               "-chardev", f"socket,id=console,fd={console_qemu.fileno()}", "-serial", "chardev:console",
-               "-netdev", f"stream,id=net0,server=off,addr.type=fd,addr.str={wire_qemu.fileno()}",
-               "-device", f"virtio-net-device,netdev=net0,mac=52:54:00:12:34:56{',' + device if device else ''}"]
-    if modern:
-        command += ["-global", "virtio-mmio.force-legacy=false"]
+    arguments = ["-m", "256M", "-kernel", str(kernel), "-semihosting-config", f"enable=on,target=native,{words}"]
     if counting:
-        command += ["-icount", "shift=0"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[console_qemu.fileno(), wire_qemu.fileno()])
-    console_qemu.close()
-    wire_qemu.close()
-    peer = Peer(wire)
+        arguments += ["-icount", "shift=0"]
     by_name = {str(case): case for case in cases}
-    results = {}
-    worker = None
-    try:
-        for line in console.makefile("r", encoding="utf-8", errors="replace"):
-            word, _, rest = line.strip().partition(" ")
+    results, worker = {}, None
+    with Machine(arguments, modern=modern, cpus=cpus, device=device, limit=limit) as qemu:
+        peer = Peer(qemu.wire)
+        for line in qemu.lines():
+            word, _, rest = line.partition(" ")
             if word == "start":
                 case = by_name[rest]
                 peer.lost[case] = case.packets if case.direction.startswith("echo") else 0
                 if case.direction.endswith("tx"):
-                    worker = threading.Thread(target=peer.drain, args=(case,), daemon=True)
-                    worker.start()
+                    worker = at_once(peer.drain, case)
             elif word in ("more", "echo"):
-                arguments = (case, *map(int, rest.split())) if word == "more" else (case,)
-                worker = threading.Thread(target=peer.send if word == "more" else peer.echo, args=arguments, daemon=True)
-                worker.start()
+                worker = at_once(peer.send, case, *map(int, rest.split())) if word == "more" else at_once(peer.echo, case)
             elif word == "result":
                 name, _, fields = rest.partition(" ")
                 worker.join(limit)
                 result = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", fields)}
                 results[by_name[name]] = result | {"lost": peer.lost[case], "trips": peer.trips.get(case, [])}
             elif word not in ("bench", "done"):
-                raise RuntimeError(f"the bench kernel says: {line.strip()}")
-    finally:
-        wire.close()
-        process.terminate()
-        process.wait()
+                raise RuntimeError(f"the bench kernel says: {line}")
     missing = [str(case) for case in cases if case not in results]
     if missing:
         raise RuntimeError(f"the bench kernel ended without {' '.join(missing)}")
     return results
+
+
+def at_once(work, *arguments):
+    thread = threading.Thread(target=work, args=arguments, daemon=True)
+    thread.start()
+    return thread

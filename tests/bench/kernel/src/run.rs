@@ -184,6 +184,7 @@ fn transmit_freely(path: &mut impl Path, case: &Case<'_>) -> Option<Pace> {
         left = now;
     }
     watch.look(true);
+    path.reap(u32::MAX);
     Some(watch.pace())
 }
 
