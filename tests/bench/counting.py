@@ -51,7 +51,9 @@ def all_paths(length, queue=256):
 
 
 def quick_cases():
-    return [case for length in (60, 1514, 0) for case in all_paths(length)] + off_by_one()
+    others = [Case(path, way, length, offset=1, burst=burst) for length in (60, 1514)
+              for path, way, burst in (("rust-copy", "tx", 32), ("rust-copy", "rx", 32), ("dropin-net", "tx", 1), ("crate-net", "tx", 1))]
+    return [case for length in (60, 1514, 0) for case in all_paths(length)] + off_by_one() + others
 
 
 def off_by_one():

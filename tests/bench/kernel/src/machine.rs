@@ -118,16 +118,24 @@ const DISTRIBUTOR: *mut u32 = 0x0800_0000 as *mut u32;
 const CPU_INTERFACE: *mut u32 = 0x0801_0000 as *mut u32;
 const CARD_INTERRUPT: usize = 79;
 
-/// Lets the card's interrupt reach this CPU. It stays masked there: a masked interrupt ends WFI too, and no handler is needed.
+/// Its interrupt is the CPU's own.
+const TIMER_INTERRUPT: usize = 27;
+
+/// Lets the card's interrupt reach this CPU.
 pub fn enable_card_interrupt() {
+    enable_interrupt(CARD_INTERRUPT);
+}
+
+/// Lets an interrupt reach this CPU. It stays masked there: a masked interrupt ends WFI too, and no handler is needed.
+fn enable_interrupt(number: usize) {
     const ENABLE: usize = 0x100 / 4;
     const PRIORITY: usize = 0x400;
     const TARGET: usize = 0x800;
     // SAFETY: the registers are mapped, and one CPU runs.
     unsafe {
-        DISTRIBUTOR.cast::<u8>().add(PRIORITY + CARD_INTERRUPT).write_volatile(0x80);
-        DISTRIBUTOR.cast::<u8>().add(TARGET + CARD_INTERRUPT).write_volatile(1);
-        DISTRIBUTOR.add(ENABLE + CARD_INTERRUPT / 32).write_volatile(1 << (CARD_INTERRUPT % 32));
+        DISTRIBUTOR.cast::<u8>().add(PRIORITY + number).write_volatile(0x80);
+        DISTRIBUTOR.cast::<u8>().add(TARGET + number).write_volatile(1);
+        DISTRIBUTOR.add(ENABLE + number / 32).write_volatile(1 << (number % 32));
         DISTRIBUTOR.write_volatile(1);
         CPU_INTERFACE.add(1).write_volatile(0xff);
         CPU_INTERFACE.write_volatile(1);
@@ -144,5 +152,33 @@ pub fn wait_for_interrupt(handler: impl FnOnce()) {
         if number & 0x3ff < 1020 {
             CPU_INTERFACE.add(4).write_volatile(number);
         }
+    }
+}
+
+/// Lets the virtual timer wake the CPU.
+pub fn enable_timer() {
+    enable_interrupt(TIMER_INTERRUPT);
+}
+
+/// Sleeps so long, which leaves the processor to QEMU. Needs the timer enabled.
+pub fn sleep_us(microseconds: u64) {
+    // SAFETY: nobody else uses the virtual timer. Turned off, it no longer asks for the interrupt, so that it need not be acknowledged.
+    unsafe {
+        asm!(
+            "mrs {ticks}, cntfrq_el0",
+            "mul {ticks}, {ticks}, {us}",
+            "udiv {ticks}, {ticks}, {million}",
+            "msr cntv_tval_el0, {ticks}",
+            "msr cntv_ctl_el0, {on}",
+            "isb",
+            "wfi",
+            "msr cntv_ctl_el0, xzr",
+            "isb",
+            ticks = out(reg) _,
+            us = in(reg) microseconds,
+            million = in(reg) 1_000_000u64,
+            on = in(reg) 1u64,
+            options(nostack)
+        );
     }
 }

@@ -27,6 +27,7 @@ aarch64_rt::entry!(main, 128);
 
 fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
     meter::init();
+    machine::enable_timer();
     let mut buffer = [0; 16384];
     let cases = machine::command_line(&mut buffer);
     let Some(card) = machine::network_card() else {
