@@ -6,6 +6,8 @@
  */
 #include "net.h"
 
+VIRTIO_SMALL_BEGIN
+
 #define DEFAULT_SLOTS            256u
 #define DEFAULT_BUFFER_BYTES     (ETHERNET_MTU + ETHERNET_HEADER_BYTES + ETHERNET_VLAN_BYTES)
 #define DEFAULT_RESET_TIMEOUT_US 100000u
@@ -24,41 +26,57 @@
 
 /* --------------------------------------------------------------------------------------------------------- options and tables */
 
-static bool is_power_of_two(uint32_t value)
-{
-    return value != 0 && (value & (value - 1)) == 0;
-}
-
 static int32_t bad_option(struct virtio_net *net, size_t offset, uint64_t found)
 {
     return vn_device_fail(&net->device, VIRTIO_NET_ERROR_OPTIONS, VIRTIO_NET_FIELD_OPTION, 0, found, offset);
 }
 
-#define OPTION(net, field) bad_option((net), offsetof(struct virtio_net_options, field), (net)->options.field)
+#define FIRST_NUMBER offsetof(struct virtio_net_options, tx_slots)
+#define POWER_OF_TWO 1u
+#define OR_NO_POOL   2u
+
+/* The options that are numbers, in their order. 0 stands for the default. */
+static const struct {
+    uint32_t fallback;
+    uint32_t least;
+    uint32_t most;
+    uint32_t kind;
+} numbers[] = {
+    {DEFAULT_SLOTS, VIRTIO_NET_MIN_SLOTS, VIRTIO_NET_MAX_SLOTS, POWER_OF_TWO}, /* tx_slots */
+    {DEFAULT_SLOTS, VIRTIO_NET_MIN_SLOTS, VIRTIO_NET_MAX_SLOTS, POWER_OF_TWO}, /* rx_slots */
+    {DEFAULT_BUFFER_BYTES, MIN_TX_BUFFER_BYTES, NET_MAX_FRAME, OR_NO_POOL},    /* tx_buffer_bytes */
+    {DEFAULT_BUFFER_BYTES, ETHERNET_MIN_BUFFER, NET_MAX_FRAME, OR_NO_POOL},    /* rx_buffer_bytes */
+    {0, 0, MAX_HEADROOM, 0},                                                   /* rx_headroom */
+    {VIRTIO_NET_LOG_WARNING, 0, VIRTIO_NET_LOG_INFO, 0},                       /* log_level */
+    {DEFAULT_RESET_TIMEOUT_US, 0, MAX_RESET_TIMEOUT_US, 0},                    /* reset_timeout_us */
+};
+
+_Static_assert(FIRST_NUMBER + sizeof numbers / sizeof *numbers * 4 == offsetof(struct virtio_net_options, fallback_mac),
+               "each option that is a number has its line");
+
+static int32_t take_numbers(struct virtio_net *net)
+{
+    uint32_t *values = (uint32_t *)(void *)((uint8_t *)&net->options + FIRST_NUMBER);
+    for (uint32_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (values[i] == 0)
+            values[i] = numbers[i].fallback;
+        uint32_t value = values[i];
+        bool fits = value >= numbers[i].least && value <= numbers[i].most;
+        if (numbers[i].kind == POWER_OF_TWO)
+            fits = fits && (value & (value - 1)) == 0;
+        if (numbers[i].kind == OR_NO_POOL)
+            fits = fits || value == VIRTIO_NET_NO_POOL;
+        if (!fits)
+            return bad_option(net, FIRST_NUMBER + i * sizeof value, value);
+    }
+    return VIRTIO_NET_SUCCESS;
+}
 
 static int32_t check_options(struct virtio_net *net)
 {
     const struct virtio_net_options *options = &net->options;
     if ((options->flags & ~(uint32_t)VIRTIO_NET_OPTION_TRUST_HEADER) != 0)
-        return OPTION(net, flags);
-    if (!is_power_of_two(options->tx_slots) || options->tx_slots < VIRTIO_NET_MIN_SLOTS ||
-        options->tx_slots > VIRTIO_NET_MAX_SLOTS)
-        return OPTION(net, tx_slots);
-    if (!is_power_of_two(options->rx_slots) || options->rx_slots < VIRTIO_NET_MIN_SLOTS ||
-        options->rx_slots > VIRTIO_NET_MAX_SLOTS)
-        return OPTION(net, rx_slots);
-    if (options->tx_buffer_bytes != VIRTIO_NET_NO_POOL &&
-        (options->tx_buffer_bytes < MIN_TX_BUFFER_BYTES || options->tx_buffer_bytes > NET_MAX_FRAME))
-        return OPTION(net, tx_buffer_bytes);
-    if (options->rx_buffer_bytes != VIRTIO_NET_NO_POOL &&
-        (options->rx_buffer_bytes < ETHERNET_MIN_BUFFER || options->rx_buffer_bytes > NET_MAX_FRAME))
-        return OPTION(net, rx_buffer_bytes);
-    if (options->rx_headroom > MAX_HEADROOM)
-        return OPTION(net, rx_headroom);
-    if (options->log_level > VIRTIO_NET_LOG_INFO)
-        return OPTION(net, log_level);
-    if (options->reset_timeout_us > MAX_RESET_TIMEOUT_US)
-        return OPTION(net, reset_timeout_us);
+        return bad_option(net, offsetof(struct virtio_net_options, flags), options->flags);
     if ((options->fallback_mac[0] & 1) != 0)
         return bad_option(net, offsetof(struct virtio_net_options, fallback_mac), options->fallback_mac[0]);
     for (uint32_t i = 0; i < sizeof options->reserved; i++)
@@ -84,39 +102,44 @@ static int32_t copy_options(struct virtio_net *net, const struct virtio_net_opti
     return VIRTIO_NET_SUCCESS;
 }
 
-static void default_to(uint32_t *option, uint32_t value)
-{
-    if (*option == 0)
-        *option = value;
-}
-
 static int32_t take_options(struct virtio_net *net, const struct virtio_net_options *from)
 {
     int32_t code = copy_options(net, from);
-    if (code < 0)
-        return code;
-    struct virtio_net_options *options = &net->options;
-    default_to(&options->tx_slots, DEFAULT_SLOTS);
-    default_to(&options->rx_slots, DEFAULT_SLOTS);
-    default_to(&options->tx_buffer_bytes, DEFAULT_BUFFER_BYTES);
-    default_to(&options->rx_buffer_bytes, DEFAULT_BUFFER_BYTES);
-    default_to(&options->log_level, VIRTIO_NET_LOG_WARNING);
-    default_to(&options->reset_timeout_us, DEFAULT_RESET_TIMEOUT_US);
-    net->device.log_level = options->log_level;
-    net->device.reset_timeout_us = options->reset_timeout_us;
-    return check_options(net);
+    if (code == VIRTIO_NET_SUCCESS)
+        code = take_numbers(net);
+    /* From here on the caller's level holds; an error before was logged by the default. */
+    if (code == VIRTIO_NET_SUCCESS) {
+        net->device.log_level = net->options.log_level;
+        net->device.reset_timeout_us = net->options.reset_timeout_us;
+        code = check_options(net);
+    }
+    return code;
 }
 
-static int32_t bad_table(struct virtio_net *net, uint32_t table, size_t offset)
+/* The functions of a table, after `size` and `flags`, as an array. */
+typedef void (*any_function)(void);
+
+#define FIRST_FUNCTION 8u
+#define FUNCTION(table, name)                                                                                                    \
+    ((uint32_t)1 << ((offsetof(struct virtio_net_##table, name) - FIRST_FUNCTION) / sizeof(any_function)))
+
+#define NEEDED_OF_PLATFORM (FUNCTION(platform, dma_alloc) | FUNCTION(platform, dma_free))
+/* All but three, up to the last but one. */
+#define NEEDED_OF_TRANSPORT                                                                                                      \
+    ((FUNCTION(transport, config_write) - 1) & ~(FUNCTION(transport, set_guest_page_size) | FUNCTION(transport, queue_reset)))
+
+static int32_t check_functions(struct virtio_net *net, uint32_t number, const void *table, uint32_t size, uint32_t needed)
 {
-    return vn_device_fail(&net->device, VIRTIO_NET_ERROR_TABLE, VIRTIO_NET_FIELD_TABLE, table, 0, offset);
+    uint32_t offset = FIRST_FUNCTION;
+    for (; needed != 0; needed >>= 1, offset += (uint32_t)sizeof(any_function)) {
+        if ((needed & 1) == 0)
+            continue;
+        const any_function *function = (const any_function *)(const void *)((const uint8_t *)table + offset);
+        if (offset + sizeof *function > size || *function == NULL)
+            return vn_device_fail(&net->device, VIRTIO_NET_ERROR_TABLE, VIRTIO_NET_FIELD_TABLE, number, 0, offset);
+    }
+    return VIRTIO_NET_SUCCESS;
 }
-
-#define REQUIRE(table_number, table, function)                                                                                   \
-    do {                                                                                                                         \
-        if (!TABLE_HAS(table, function))                                                                                         \
-            return bad_table(net, (table_number), offsetof(__typeof__(*(table)), function));                                     \
-    } while (0)
 
 /* Flags and functions of a newer header would have a meaning that this library does not know. */
 static int32_t check_growth(struct virtio_net *net, uint32_t number, const void *table, uint32_t size, uint32_t known,
@@ -140,22 +163,8 @@ static int32_t check_tables(struct virtio_net *net)
         code = check_growth(net, 1, platform, platform->size, sizeof *platform, platform->flags);
     if (code < 0)
         return code;
-    REQUIRE(1, platform, dma_alloc);
-    REQUIRE(1, platform, dma_free);
-    REQUIRE(0, transport, properties);
-    REQUIRE(0, transport, device_type);
-    REQUIRE(0, transport, read_features);
-    REQUIRE(0, transport, write_features);
-    REQUIRE(0, transport, get_status);
-    REQUIRE(0, transport, set_status);
-    REQUIRE(0, transport, queue_max);
-    REQUIRE(0, transport, queue_used);
-    REQUIRE(0, transport, queue_set);
-    REQUIRE(0, transport, notify);
-    REQUIRE(0, transport, interrupt_ack);
-    REQUIRE(0, transport, config_generation);
-    REQUIRE(0, transport, config_read);
-    return VIRTIO_NET_SUCCESS;
+    code = check_functions(net, 1, platform, platform->size, NEEDED_OF_PLATFORM);
+    return code < 0 ? code : check_functions(net, 0, transport, transport->size, NEEDED_OF_TRANSPORT);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- negotiation */
@@ -278,7 +287,7 @@ static int32_t plan_queue(struct virtio_net *net, uint32_t queue, uint32_t wante
 {
     struct virtio_device *device = &net->device;
     const struct virtio_net_transport *operations = device->transport.operations;
-    uint32_t max = operations->queue_max(transport_context(&device->transport), queue);
+    uint32_t max = operations->queue_max(device->transport.device, queue);
     uint32_t entries = max != 0 ? floor_power_of_two(max > VIRTIO_NET_MAX_SLOTS ? VIRTIO_NET_MAX_SLOTS : max) : 0;
     bool two = device_is_legacy(device) && !device_has(device, VIRTIO_NET_FEATURE_ANY_LAYOUT);
     plan->layout = VIRTIO_LAYOUT_ONE;
@@ -295,7 +304,7 @@ static int32_t plan_queue(struct virtio_net *net, uint32_t queue, uint32_t wante
         uint32_t least = plan->layout == VIRTIO_LAYOUT_CHAIN ? 2 : 1;
         return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_MISSING, VIRTIO_NET_FIELD_QUEUE_SIZE, queue, max, least);
     }
-    uint32_t used = operations->queue_used(transport_context(&device->transport), queue);
+    uint32_t used = operations->queue_used(device->transport.device, queue);
     if (used != 0)
         return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_IN_USE, VIRTIO_NET_FIELD_QUEUE_READY, queue, used, 0);
     return VIRTIO_NET_SUCCESS;
@@ -352,7 +361,7 @@ static int32_t set_up_queue(struct virtio_net *net, struct virtio_ring *ring, st
         vn_ring_place_buffer(ring, (uint16_t)slot, ring_slots(ring)[slot].device_address,
                              ring->device_writes ? net->options.rx_buffer_bytes : 0);
     vn_ring_describe(ring, &memory);
-    if (device->transport.operations->queue_set(transport_context(&device->transport), &memory) < 0)
+    if (device->transport.operations->queue_set(device->transport.device, &memory) < 0)
         return vn_device_fail(device, VIRTIO_NET_ERROR_QUEUE_SETUP, VIRTIO_NET_FIELD_QUEUE_READY, ring->index, 0, 1);
     /* Before DRIVER_OK nothing can come in between. */
     if (ring->interrupts)
@@ -391,7 +400,7 @@ static int32_t set_up_device(struct virtio_net *net)
     if (code < 0)
         return code;
     if (device_is_legacy(device) && TABLE_HAS(transport->operations, set_guest_page_size))
-        transport->operations->set_guest_page_size(transport_context(transport), VIRTIO_PAGE_BYTES);
+        transport->operations->set_guest_page_size(transport->device, VIRTIO_PAGE_BYTES);
     code = set_up_queue(net, &net->rx.ring, &net->rx.pool, net->options.rx_slots);
     if (code == VIRTIO_NET_SUCCESS)
         code = set_up_queue(net, &net->tx.ring, &net->tx.pool, net->options.tx_slots);
@@ -568,7 +577,7 @@ static int32_t set_up(struct virtio_net *net, uint64_t storage_bytes, const stru
     if (storage_bytes < needed)
         return vn_device_fail(&net->device, VIRTIO_NET_ERROR_STORAGE, VIRTIO_NET_FIELD_STORAGE, 0, storage_bytes, needed);
     const struct virtio_transport *transport = &net->device.transport;
-    uint32_t type = transport->operations->device_type(transport_context(transport));
+    uint32_t type = transport->operations->device_type(transport->device);
     if (type != 1)
         return vn_device_fail(&net->device, VIRTIO_NET_ERROR_NOT_NETWORK, VIRTIO_NET_FIELD_DEVICE_TYPE, 0, type, 1);
     arrange(net);
@@ -584,6 +593,7 @@ int32_t virtio_net_init_versioned(uint32_t header_version, struct virtio_net *ne
     if (code < 0)
         return code;
     net->device.transport.operations = transport;
+    net->device.transport.device = context;
     return set_up(net, storage_bytes, options);
 }
 
@@ -609,6 +619,7 @@ int32_t virtio_net_init_mmio_versioned(uint32_t header_version, struct virtio_ne
     uint32_t version = 0;
     uint32_t found = 0;
     net->device.transport.registers = registers;
+    net->device.transport.device = (void *)(uintptr_t)registers; /* takes `volatile` off what is only handed through */
     code = probe(registers, &version, &found);
     if (code == VIRTIO_NET_ERROR_MAGIC)
         return vn_device_fail(&net->device, code, VIRTIO_NET_FIELD_MAGIC, 0, found, VIRTIO_MMIO_MAGIC_VALUE);
@@ -634,6 +645,8 @@ int32_t virtio_net_mmio_probe(const volatile void *registers)
 void virtio_net_set_context(struct virtio_net *net, void *context)
 {
     net->device.transport.context = context;
+    if (net->device.transport.registers == NULL)
+        net->device.transport.device = context;
 }
 
 int32_t virtio_net_stop(struct virtio_net *net)
@@ -722,3 +735,5 @@ int32_t virtio_net_link(struct virtio_net *net)
     int32_t code = read_link(net);
     return code < 0 ? code : flag_read(&net->link_up);
 }
+
+VIRTIO_SMALL_END

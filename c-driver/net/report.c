@@ -3,6 +3,8 @@
  */
 #include "net.h"
 
+VIRTIO_SMALL_BEGIN
+
 /* ------------------------------------------------------------------------------------------------------------ trouble */
 
 VIRTIO_COLD int32_t vn_net_refuse(const struct virtio_net *net, const void *needed, uint32_t queue, uint32_t queue_pair,
@@ -191,7 +193,7 @@ int32_t virtio_net_irq_ack(struct virtio_net *net, uint32_t flags)
     if (!net_has_memory(net)) /* a stopped device may hold its line up */
         return VIRTIO_NET_ERROR_STATE;
     const struct virtio_transport *transport = &net->device.transport;
-    uint32_t status = transport->operations->interrupt_ack(transport_context(transport));
+    uint32_t status = transport->operations->interrupt_ack(transport->device);
     /* The acknowledgement is a store, the look at used.idx that follows a load: the same shape as the event index. */
     barrier_io_write_before_memory();
     if (status == 0 || status == VIRTIO_ALL_ONES)
@@ -199,3 +201,5 @@ int32_t virtio_net_irq_ack(struct virtio_net *net, uint32_t flags)
     counter_add(&net->interrupts, 1);
     return (int32_t)(status & (VIRTIO_NET_EVENT_QUEUE | VIRTIO_NET_EVENT_CONFIG));
 }
+
+VIRTIO_SMALL_END

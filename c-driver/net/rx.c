@@ -28,7 +28,7 @@ static VIRTIO_COLD void sync_for_device(const struct virtio_net *net, uint8_t *f
                                              VIRTIO_NET_DMA_FROM_DEVICE);
 }
 
-void vn_net_rx_fill(struct virtio_net *net)
+VIRTIO_SMALL void vn_net_rx_fill(struct virtio_net *net)
 {
     struct virtio_ring *ring = &net->rx.ring;
     struct virtio_slot *slots = ring_slots(ring);
@@ -55,7 +55,7 @@ VIRTIO_INLINE bool header_is_plain(const uint8_t *header, bool aligned)
     return (flags & NET_HEADER_F_NEEDS_CSUM) == 0 && shared_load8(header + NET_HEADER_GSO_TYPE) == 0;
 }
 
-static void sync_for_cpu(const struct virtio_net *net, uint8_t *frame, uint32_t used_length, uint32_t posted)
+static VIRTIO_COLD void sync_for_cpu(const struct virtio_net *net, uint8_t *frame, uint32_t used_length, uint32_t posted)
 {
     const struct virtio_transport *transport = &net->device.transport;
     if (TABLE_HAS(transport->platform, sync_for_cpu))
@@ -119,7 +119,7 @@ VIRTIO_INLINE uint64_t read_element(const struct virtq_used_element *element)
 }
 
 /* The slot at used_index, which was taken, or whose frame is bad, is posted again. */
-static void give_up(struct virtio_net *net, uint16_t number)
+static VIRTIO_NOINLINE void give_up(struct virtio_net *net, uint16_t number)
 {
     struct virtio_ring *ring = &net->rx.ring;
     struct virtio_slot *slots = ring_slots(ring);
@@ -159,7 +159,7 @@ static int32_t deliver(struct virtio_net *net, struct virtio_net_packet *packet,
 
 /* The end of a look that has `left` elements to go: asks for the interrupt after the last, repeats a notification where nothing
  * moved, and publishes. */
-static int32_t settle(struct virtio_net *net, uint16_t before, bool moved, int32_t left, int32_t result)
+static VIRTIO_SMALL int32_t settle(struct virtio_net *net, uint16_t before, bool moved, int32_t left, int32_t result)
 {
     struct virtio_ring *ring = &net->rx.ring;
     if (VIRTIO_UNLIKELY(!ring_is_usable(ring)))
@@ -178,8 +178,9 @@ static int32_t settle(struct virtio_net *net, uint16_t before, bool moved, int32
 
 /* Every way of receiving, one frame after the other. The first `done` frames were taken quickly, and counted; `element` is the
  * next one where it was read already. */
-static int32_t receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
-                       uint32_t count, enum way way, uint32_t done, uint64_t element)
+static VIRTIO_SMALL int32_t receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                                    struct virtio_net_packet *packets, uint32_t count, enum way way, uint32_t done,
+                                    uint64_t element)
 {
     if (!net_acceptable(net, packets, NET_QUEUE_RX, queue_pair, flags))
         return vn_net_refuse(net, packets, NET_QUEUE_RX, queue_pair, flags);
@@ -457,8 +458,8 @@ static void give_back(struct virtio_net *net, uint16_t slot)
 }
 
 /* Every way of giving back, one slot after the other. The first `done` were given back quickly. */
-static int32_t release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
-                       uint32_t count, uint32_t done)
+static VIRTIO_SMALL int32_t release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                                    const struct virtio_net_packet *packets, uint32_t count, uint32_t done)
 {
     if (net == NULL || packets == NULL || (queue_pair | (flags & ~RX_FLAGS)) != 0 || !net_has_memory(net))
         return vn_net_refuse(net, packets, NET_QUEUE_RX, queue_pair, flags & ~RX_FLAGS);
@@ -514,7 +515,7 @@ int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint3
     return release(net, queue_pair, flags, packets, count, done);
 }
 
-int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
+VIRTIO_SMALL int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
 {
     int32_t ready = virtio_net_rx_ready(net, queue_pair);
     if (ready <= 0)
@@ -526,7 +527,7 @@ int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
     return in_flight ? (int32_t)id : VIRTIO_NET_ERROR_NOT_READY;
 }
 
-uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
+VIRTIO_SMALL uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
 {
     if (net == NULL || queue_pair != 0 || !net_has_memory(net))
         return NULL;
@@ -550,8 +551,8 @@ static int32_t check_external(const struct virtio_net *net, const struct virtio_
     return ring_free(&net->rx.ring) != 0 ? VIRTIO_NET_SUCCESS : VIRTIO_NET_ERROR_QUEUE_FULL;
 }
 
-int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
-                           uint32_t count)
+VIRTIO_SMALL int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                                        struct virtio_net_packet *packets, uint32_t count)
 {
     if (!net_acceptable(net, packets, NET_QUEUE_RX, queue_pair, flags & ~RX_FLAGS))
         return vn_net_refuse(net, packets, NET_QUEUE_RX, queue_pair, flags & ~RX_FLAGS);

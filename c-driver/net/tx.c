@@ -102,7 +102,7 @@ static int32_t make_room(struct virtio_net *net)
 }
 
 /* Whether a frame can be posted; of one that is copied or external also whether there is a slot for it. */
-static int32_t check(struct virtio_net *net, const struct virtio_net_packet *packet, enum way way)
+static VIRTIO_SMALL int32_t check(struct virtio_net *net, const struct virtio_net_packet *packet, enum way way)
 {
     const struct virtio_ring *ring = &net->tx.ring;
     uint32_t longest = way == WAY_EXTERNAL ? net->tx.max_frame : net->tx.pool_frame;
@@ -194,8 +194,9 @@ VIRTIO_INLINE int32_t finish(struct virtio_net *net, uint32_t flags, int32_t res
 
 /* Every way of sending, one frame after the other. `told` is where the caller of WAY_EXTERNAL wants to know the slots. The first
  * `done` frames, of `bytes`, were posted quickly. */
-static int32_t transmit(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
-                        struct virtio_net_packet *told, uint32_t count, enum way way, uint32_t done, uint64_t bytes)
+static VIRTIO_SMALL int32_t transmit(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                                     const struct virtio_net_packet *packets, struct virtio_net_packet *told, uint32_t count,
+                                     enum way way, uint32_t done, uint64_t bytes)
 {
     if (!net_acceptable(net, packets, NET_QUEUE_TX, queue_pair, flags & ~TX_FLAGS))
         return vn_net_refuse(net, packets, NET_QUEUE_TX, queue_pair, flags & ~TX_FLAGS);
@@ -470,8 +471,8 @@ int32_t virtio_net_tx_reserve(struct virtio_net *net, uint32_t queue_pair, uint3
     return (int32_t)limit;
 }
 
-int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const struct virtio_net_packet *packets,
-                             uint32_t count)
+VIRTIO_SMALL int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                                          const struct virtio_net_packet *packets, uint32_t count)
 {
     /* Also on a queue that is stopped or broken: what is held must not stay so for ever. */
     if (VIRTIO_UNLIKELY(net == NULL || packets == NULL || (queue_pair | flags) != 0 || !net_has_memory(net)))
@@ -554,7 +555,7 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
     return reaped == 0 && code < 0 ? code : reaped;
 }
 
-int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
+VIRTIO_SMALL int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
 {
     int32_t code = virtio_net_tx_reap(net, queue_pair, 0, NULL, 0);
     if (net == NULL)
@@ -565,7 +566,7 @@ int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
     return code < 0 ? code : VIRTIO_NET_ERROR_NOT_READY;
 }
 
-int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
+VIRTIO_SMALL int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
 {
     if (net == NULL || packet == NULL || queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
         return vn_net_refuse(net, packet, NET_QUEUE_TX, queue_pair, 0);
@@ -587,7 +588,7 @@ int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pai
     return ready <= ring_usable_by_device(ring) ? in_flight - ready : in_flight;
 }
 
-int32_t virtio_net_undecided(const struct virtio_net *net, uint32_t queue_pair)
+VIRTIO_SMALL int32_t virtio_net_undecided(const struct virtio_net *net, uint32_t queue_pair)
 {
     if (net == NULL || queue_pair != 0 || net->state != VIRTIO_NET_STATE_RUNNING)
         return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, 0);
@@ -595,7 +596,7 @@ int32_t virtio_net_undecided(const struct virtio_net *net, uint32_t queue_pair)
            (ring_is_undecided(&net->tx.ring) ? VIRTIO_NET_IRQ_TX : 0);
 }
 
-int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair)
+VIRTIO_SMALL int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair)
 {
     int32_t in_flight = virtio_net_tx_in_flight(net, queue_pair);
     if (in_flight < 0)

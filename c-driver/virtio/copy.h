@@ -55,19 +55,9 @@ VIRTIO_INLINE void copy_64(uint8_t *to, const uint8_t *from)
     copy_16(to + 48, from + 48);
 }
 
-/* Copies where both are aligned to words, or need not be. */
-VIRTIO_INLINE void copy_words(uint8_t *to, const uint8_t *from, uint32_t bytes)
+/* Less than 64 bytes. */
+VIRTIO_INLINE void copy_rest(uint8_t *to, const uint8_t *from, uint32_t bytes)
 {
-    if (bytes >= 64) {
-        for (uint32_t blocks = bytes / 256; blocks != 0; blocks--, to += 256, from += 256) {
-            copy_64(to, from);
-            copy_64(to + 64, from + 64);
-            copy_64(to + 128, from + 128);
-            copy_64(to + 192, from + 192);
-        }
-        for (uint32_t blocks = bytes / 64 % 4; blocks != 0; blocks--, to += 64, from += 64)
-            copy_64(to, from);
-    }
     if ((bytes & 32) != 0) {
         copy_16(to, from);
         copy_16(to + 16, from + 16);
@@ -96,6 +86,22 @@ VIRTIO_INLINE void copy_words(uint8_t *to, const uint8_t *from, uint32_t bytes)
     }
     if ((bytes & 1) != 0)
         *to = *from;
+}
+
+/* Copies where both are aligned to words, or need not be. */
+VIRTIO_INLINE void copy_words(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+    if (bytes >= 64) {
+        for (uint32_t blocks = bytes / 256; blocks != 0; blocks--, to += 256, from += 256) {
+            copy_64(to, from);
+            copy_64(to + 64, from + 64);
+            copy_64(to + 128, from + 128);
+            copy_64(to + 192, from + 192);
+        }
+        for (uint32_t blocks = bytes / 64 % 4; blocks != 0; blocks--, to += 64, from += 64)
+            copy_64(to, from);
+    }
+    copy_rest(to, from, bytes);
 }
 
 #endif /* VIRTIO_COPY_H */

@@ -4,6 +4,8 @@
 #include "device.h"
 #include "spec.h"
 
+VIRTIO_SMALL_BEGIN
+
 /* A device that changes its configuration at each of so many reads is not one to wait for. */
 #define CONFIG_TRIES      64u
 #define CONFIG_MAX_FIELDS 6u
@@ -51,19 +53,19 @@ static bool deadline_passed(struct virtio_deadline *deadline, const struct virti
 
 uint32_t vn_device_status(struct virtio_device *device)
 {
-    return device->transport.operations->get_status(transport_context(&device->transport));
+    return device->transport.operations->get_status(device->transport.device);
 }
 
 void vn_device_add_status(struct virtio_device *device, uint32_t bits)
 {
-    device->transport.operations->set_status(transport_context(&device->transport), vn_device_status(device) | bits);
+    device->transport.operations->set_status(device->transport.device, vn_device_status(device) | bits);
 }
 
 int32_t vn_device_reset(struct virtio_device *device)
 {
     struct virtio_transport *transport = &device->transport;
     device->resetting = 1;
-    transport->operations->set_status(transport_context(transport), 0);
+    transport->operations->set_status(transport->device, 0);
     struct virtio_deadline deadline = deadline_start(transport, device->reset_timeout_us);
     uint32_t status = vn_device_status(device);
     while (status != 0) {
@@ -86,8 +88,8 @@ static uint32_t feature_words(const struct virtio_device *device)
 void vn_device_read_features(struct virtio_device *device)
 {
     uint32_t words[2] = {0, 0};
-    device->properties = device->transport.operations->properties(transport_context(&device->transport));
-    device->transport.operations->read_features(transport_context(&device->transport), words, feature_words(device));
+    device->properties = device->transport.operations->properties(device->transport.device);
+    device->transport.operations->read_features(device->transport.device, words, feature_words(device));
     device->offered = (uint64_t)words[1] << 32 | words[0];
 }
 
@@ -95,7 +97,7 @@ int32_t vn_device_accept_features(struct virtio_device *device, uint64_t wanted)
 {
     device->features = device->offered & wanted;
     const uint32_t words[2] = {(uint32_t)device->features, (uint32_t)(device->features >> 32)};
-    device->transport.operations->write_features(transport_context(&device->transport), words, feature_words(device));
+    device->transport.operations->write_features(device->transport.device, words, feature_words(device));
     if (device_is_legacy(device))
         return VIRTIO_NET_SUCCESS; /* 3.1.2: there is no FEATURES_OK */
     /* 2.2.1: a driver must accept VERSION_1 where it is offered. A device that does not offer it has other rules. */
@@ -114,11 +116,11 @@ static int32_t config_field(struct virtio_device *device, uint32_t offset, uint3
 {
     struct virtio_transport *transport = &device->transport;
     if (!device_is_legacy(device))
-        return transport->operations->config_read(transport_context(transport), offset, width, value);
+        return transport->operations->config_read(transport->device, offset, width, value);
     *value = 0;
     for (uint32_t byte = 0; byte < width; byte++) {
         uint32_t part = 0;
-        if (transport->operations->config_read(transport_context(transport), offset + byte, 1, &part) < 0)
+        if (transport->operations->config_read(transport->device, offset + byte, 1, &part) < 0)
             return -1;
         *value |= (part & 0xff) << (8 * byte);
     }
@@ -152,15 +154,16 @@ int32_t vn_device_config(struct virtio_device *device, uint32_t offset, uint32_t
     for (uint32_t try = 0; try < CONFIG_TRIES; try++) {
         bool counted = (device->properties & VIRTIO_NET_TRANSPORT_CONFIG_GENERATION) != 0;
         if (counted)
-            before = transport->operations->config_generation(transport_context(transport));
+            before = transport->operations->config_generation(transport->device);
         int32_t code = config_fields(device, offset, width, count, values);
         if (code == VIRTIO_NET_SUCCESS && !counted)
             code = config_fields(device, offset, width, count, again);
         if (code < 0)
             return code;
-        if (counted ? transport->operations->config_generation(transport_context(transport)) == before
-                    : same(values, again, count))
+        if (counted ? transport->operations->config_generation(transport->device) == before : same(values, again, count))
             return VIRTIO_NET_SUCCESS;
     }
     return vn_device_fail(device, VIRTIO_NET_ERROR_CONFIG_UNSTABLE, VIRTIO_NET_FIELD_CONFIG, 0, offset, width);
 }
+
+VIRTIO_SMALL_END

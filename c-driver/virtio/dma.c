@@ -7,6 +7,8 @@
  */
 #include "dma.h"
 
+VIRTIO_SMALL_BEGIN
+
 /* A few buffers of usual size. */
 #define CHUNK_BYTES (4 * VIRTIO_PAGE_BYTES)
 
@@ -117,3 +119,5 @@ uint32_t vn_dma_pool_free(struct virtio_device *device, struct virtio_ring *ring
     pool->slots = 0;
     return total;
 }
+
+VIRTIO_SMALL_END

@@ -33,6 +33,17 @@
 #define VIRTIO_INLINE static inline
 #endif
 
+/* Around what no packet passes through: it is compiled for size. VIRTIO_SMALL does the same to one function. */
+#if defined(__clang__)
+#define VIRTIO_SMALL_BEGIN _Pragma("clang attribute push(__attribute__((minsize)), apply_to = function)")
+#define VIRTIO_SMALL_END   _Pragma("clang attribute pop")
+#define VIRTIO_SMALL       __attribute__((minsize, noinline))
+#else
+#define VIRTIO_SMALL_BEGIN
+#define VIRTIO_SMALL_END
+#define VIRTIO_SMALL VIRTIO_COLD
+#endif
+
 /* After a pointer was stepped on, next to the access it was stepped from: keeps the compiler from moving the step to the end of the
  * loop, where it would be an instruction of its own instead of a part of the access (Arm). */
 #if defined(__aarch64__)

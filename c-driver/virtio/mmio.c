@@ -6,6 +6,8 @@
 #include "spec.h"
 #include "transport.h"
 
+VIRTIO_SMALL_BEGIN
+
 static volatile uint8_t *at(void *context, uint32_t offset)
 {
     return (volatile uint8_t *)context + offset;
@@ -171,3 +173,5 @@ const struct virtio_net_transport vn_mmio_modern = {
     .queue_set = modern_queue_set,
     .config_generation = modern_config_generation,
 };
+
+VIRTIO_SMALL_END

@@ -48,3 +48,13 @@ bool vn_ring_exchange(struct virtio_ring *ring, uint32_t id)
     ring_place(ring, slots, (uint16_t)id, ring->used_index);
     return true;
 }
+
+void vn_ring_swap(struct virtio_slot *slots, uint16_t slot, uint16_t position)
+{
+    uint16_t other = slots[position].order;
+    uint16_t from = slots[slot].position;
+    slots[position].order = slot;
+    slots[slot].position = position;
+    slots[from].order = other;
+    slots[other].position = from;
+}

@@ -205,18 +205,15 @@ VIRTIO_INLINE bool ring_is_reserved(const struct virtio_ring *ring, const struct
     return ring_slot_in(ring, slots, slot, ring->avail_index, ring->reserved);
 }
 
+/* Exchanges the slot with the one at this position. */
+void vn_ring_swap(struct virtio_slot *slots, uint16_t slot, uint16_t position) VIRTIO_HIDDEN;
+
 /* Brings the slot to the position that a counter points at, and what is there to where the slot was. */
 VIRTIO_INLINE void ring_place(const struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot, uint16_t counter)
 {
-    uint16_t to = counter & ring->slot_mask;
-    uint16_t other = slots[to].order;
-    if (VIRTIO_LIKELY(other == slot))
-        return;
-    uint16_t from = slots[slot].position;
-    slots[to].order = slot;
-    slots[slot].position = to;
-    slots[from].order = other;
-    slots[other].position = from;
+    uint16_t position = counter & ring->slot_mask;
+    if (VIRTIO_UNLIKELY(slots[position].order != slot))
+        vn_ring_swap(slots, slot, position);
 }
 
 /* Behind the avail ring (2.7.10). */

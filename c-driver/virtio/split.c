@@ -3,6 +3,8 @@
  */
 #include "ring.h"
 
+VIRTIO_SMALL_BEGIN
+
 /* Descriptors of the indirect table of one slot. */
 #define INDIRECT_ENTRIES 2u
 
@@ -170,7 +172,7 @@ VIRTIO_COLD int32_t vn_ring_notify(struct virtio_ring *ring, const struct virtio
     }
     /* The host's transport knows nothing of what must come before. */
     barrier_memory_before_io_write();
-    transport->operations->notify(transport->context, ring->index, 0);
+    transport->operations->notify(transport->device, ring->index, 0);
     return result;
 }
 
@@ -257,3 +259,5 @@ VIRTIO_COLD bool vn_ring_idle(struct virtio_ring *ring, const struct virtio_tran
         counter_add(&ring->rekicks, 1);
     return looks >= patience && (looks & (looks - 1)) == 0;
 }
+
+VIRTIO_SMALL_END

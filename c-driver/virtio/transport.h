@@ -15,19 +15,14 @@
 struct virtio_transport {
     const struct virtio_net_transport *operations;
     const struct virtio_net_platform *platform;
-    void *context;
+    void *context;               /* the host's word, for the platform */
+    void *device;                /* for the operations: the same, or the registers */
     volatile uint8_t *registers; /* of the driver's own transports, else NULL */
 };
 
 /* mmio.c: one table for each version of the register interface. */
 extern VIRTIO_HIDDEN const struct virtio_net_transport vn_mmio_legacy;
 extern VIRTIO_HIDDEN const struct virtio_net_transport vn_mmio_modern;
-
-/* The context that the transport's functions get. The cast takes `volatile` off a pointer that is only handed through. */
-VIRTIO_INLINE void *transport_context(const struct virtio_transport *transport)
-{
-    return transport->registers != NULL ? (void *)(uintptr_t)transport->registers : transport->context;
-}
 
 /* Whether a table is long enough to have the function, and has it. Tables of older headers are shorter. */
 #define TABLE_HAS(table, function)                                                                                               \
