@@ -131,6 +131,7 @@ needs() {
         ;;
     cross)
         echo "g++ g++"
+        echo "doxygen doxygen"
         echo "/usr/include/linux/virtio_net.h linux-libc-dev"
         ;;&
     cross | rust)
@@ -487,7 +488,7 @@ verdict() {
 
 stage_lint() {
     local failed=0 sources features
-    mapfile -t sources < <(find include c-driver tests -name '*.[ch]' ! -name virtio_net_platform.h)
+    mapfile -t sources < <(find include c-driver docs tests -name '*.[ch]' ! -name virtio_net_platform.h -o -name '*.cc')
     clang-format-19 --style=file:.clang-format --dry-run -Werror "${sources[@]}" || failed=1
     shellcheck run.sh .ci/run || failed=1
     for_host fmt --all --check || failed=1

@@ -43,22 +43,25 @@ extern "C" {
 
 /* ------------------------------------------------------------------------------------------------ version and storage */
 
-/* Version of this interface: major * 65536 + minor. The same major number means the same binary interface, grown; while it
- * is 0, each minor number is an interface of its own. */
-#define VIRTIO_NET_ABI_MAJOR   0
-#define VIRTIO_NET_ABI_MINOR   1
+/* Version of this interface: the same major number means the same binary interface, grown. */
+#define VIRTIO_NET_ABI_MAJOR 0
+/* A greater minor number has more in it; while the major number is 0, it is an interface of its own. */
+#define VIRTIO_NET_ABI_MINOR 1
+/* Both as one number: major * 65536 + minor. */
 #define VIRTIO_NET_ABI_VERSION (VIRTIO_NET_ABI_MAJOR * 65536 + VIRTIO_NET_ABI_MINOR)
 
 /* Bytes of storage: a fixed part and a part a slot, transmit and receive slots together. They do not grow within a major
  * version; the fixed part has room to spare for that. */
 #define VIRTIO_NET_STORAGE_FIXED     768
-#define VIRTIO_NET_STORAGE_PER_SLOT  32
-#define VIRTIO_NET_STORAGE_ALIGNMENT 64
+#define VIRTIO_NET_STORAGE_PER_SLOT  32 /* bytes for each slot of either direction */
+#define VIRTIO_NET_STORAGE_ALIGNMENT 64 /* of the first byte */
+/* Bytes of storage for a driver of these many slots; a constant where they are. */
 #define VIRTIO_NET_STORAGE_BYTES(tx_slots, rx_slots)                                                                             \
     (VIRTIO_NET_STORAGE_FIXED + VIRTIO_NET_STORAGE_PER_SLOT * ((tx_slots) + (rx_slots)))
 
-/* The most slots that one direction can have (the largest split ring, 2.7), and the fewest. */
+/* The most slots that one direction can have (the largest split ring, 2.7). */
 #define VIRTIO_NET_MAX_SLOTS 32768
+/* The fewest. */
 #define VIRTIO_NET_MIN_SLOTS 1
 
 /* One driver. Only its address is used. */
@@ -68,7 +71,7 @@ struct virtio_net;
 
 /* Codes do not change their meaning or their number. virtio_net_status_name and virtio_net_status_text give each as text. */
 enum {
-    VIRTIO_NET_SUCCESS = 0,
+    VIRTIO_NET_SUCCESS = 0, /* done; where a call counts: none */
     /* The call is at fault. */
     VIRTIO_NET_ERROR_INVALID_ARGUMENT = -1,  /* a pointer that must not be NULL is, or a value makes no sense */
     VIRTIO_NET_ERROR_STORAGE = -2,           /* the storage is too small for the slots asked for, or misaligned */
@@ -113,32 +116,33 @@ enum {
 
 /* Bits that this driver knows (5.1.3, 6). Which of them it asks for: virtio_net_get_info. */
 enum {
-    VIRTIO_NET_FEATURE_CSUM = 0,
-    VIRTIO_NET_FEATURE_GUEST_CSUM = 1,
-    VIRTIO_NET_FEATURE_MTU = 3,
-    VIRTIO_NET_FEATURE_MAC = 5,
-    VIRTIO_NET_FEATURE_MRG_RXBUF = 15,
-    VIRTIO_NET_FEATURE_STATUS = 16,
-    VIRTIO_NET_FEATURE_CTRL_VQ = 17,
-    VIRTIO_NET_FEATURE_MQ = 22,
-    VIRTIO_NET_FEATURE_NOTIFY_ON_EMPTY = 24,
-    VIRTIO_NET_FEATURE_ANY_LAYOUT = 27,
-    VIRTIO_NET_FEATURE_INDIRECT_DESC = 28,
-    VIRTIO_NET_FEATURE_EVENT_IDX = 29,
-    VIRTIO_NET_FEATURE_VERSION_1 = 32,
-    VIRTIO_NET_FEATURE_ACCESS_PLATFORM = 33,
-    VIRTIO_NET_FEATURE_RING_PACKED = 34,
-    VIRTIO_NET_FEATURE_IN_ORDER = 35,
-    VIRTIO_NET_FEATURE_ORDER_PLATFORM = 36,
-    VIRTIO_NET_FEATURE_NOTIFICATION_DATA = 38,
-    VIRTIO_NET_FEATURE_RING_RESET = 40
+    VIRTIO_NET_FEATURE_CSUM = 0,               /* the device completes checksums; not asked for yet */
+    VIRTIO_NET_FEATURE_GUEST_CSUM = 1,         /* the driver takes frames whose checksum is unfinished; not asked for yet */
+    VIRTIO_NET_FEATURE_MTU = 3,                /* the device names the largest MTU */
+    VIRTIO_NET_FEATURE_MAC = 5,                /* the device has an address */
+    VIRTIO_NET_FEATURE_MRG_RXBUF = 15,         /* a frame may fill several buffers; not asked for yet */
+    VIRTIO_NET_FEATURE_STATUS = 16,            /* the device tells whether the link is up */
+    VIRTIO_NET_FEATURE_CTRL_VQ = 17,           /* a queue for commands; not asked for yet */
+    VIRTIO_NET_FEATURE_MQ = 22,                /* several queue pairs; not asked for yet */
+    VIRTIO_NET_FEATURE_NOTIFY_ON_EMPTY = 24,   /* legacy: an interrupt whenever the ring runs empty; never asked for */
+    VIRTIO_NET_FEATURE_ANY_LAYOUT = 27,        /* legacy: the header may share the frame's descriptor */
+    VIRTIO_NET_FEATURE_INDIRECT_DESC = 28,     /* descriptors in a table of their own */
+    VIRTIO_NET_FEATURE_EVENT_IDX = 29,         /* each side tells when it wants to be notified (2.7.7, 2.7.10) */
+    VIRTIO_NET_FEATURE_VERSION_1 = 32,         /* the device is not a legacy one */
+    VIRTIO_NET_FEATURE_ACCESS_PLATFORM = 33,   /* the device reaches memory through an IOMMU; not asked for yet */
+    VIRTIO_NET_FEATURE_RING_PACKED = 34,       /* packed virtqueues (2.8); not asked for yet */
+    VIRTIO_NET_FEATURE_IN_ORDER = 35,          /* buffers are used in order; not asked for yet */
+    VIRTIO_NET_FEATURE_ORDER_PLATFORM = 36,    /* memory is ordered as the platform does it; not asked for yet */
+    VIRTIO_NET_FEATURE_NOTIFICATION_DATA = 38, /* a notification carries data; not asked for yet */
+    VIRTIO_NET_FEATURE_RING_RESET = 40         /* a queue can be reset alone; not asked for yet */
 };
 
 /* ------------------------------------------------------------------------------------------------------------ options */
 
+/* Flags of the options. */
 enum {
-    /* Fields of a received header that were not negotiated are ignored instead of costing the frame. */
-    VIRTIO_NET_OPTION_TRUST_HEADER = 1 /* those fields are NEEDS_CSUM and gso_type; all others are always ignored */
+    VIRTIO_NET_OPTION_TRUST_HEADER = 1 /* fields of a received header that were not negotiated are ignored instead of costing the
+                                          frame: NEEDS_CSUM and gso_type; all others are always ignored */
 };
 
 /* What the caller wants. All zero but `size` is a good choice for everything. */
@@ -173,7 +177,7 @@ enum {
     /* Reserved: a call refuses them with VIRTIO_NET_ERROR_UNSUPPORTED. */
     VIRTIO_NET_PACKET_MORE = 16,       /* the frame goes on in the next packet */
     VIRTIO_NET_PACKET_NEEDS_CSUM = 32, /* csum_start, csum_offset */
-    VIRTIO_NET_PACKET_CSUM_VALID = 64,
+    VIRTIO_NET_PACKET_CSUM_VALID = 64, /* the device has verified the checksum */
     VIRTIO_NET_PACKET_GSO = 128,       /* gso_type, gso_size, header_length */
     VIRTIO_NET_PACKET_HASH = 256,      /* hash, hash_type */
     VIRTIO_NET_PACKET_VLAN = 512,      /* vlan */
@@ -185,31 +189,31 @@ struct virtio_net_packet {
     uint64_t cookie; /* external buffers: the caller's word, returned as it was */
     uint8_t *data;   /* the frame's first byte, for the processor */
 #if UINTPTR_MAX == 0xffffffff
-    uint32_t data_padding;
+    uint32_t data_padding; /* any value: no call looks at it */
 #endif
     uint64_t device_address; /* external buffers: the frame's first byte, for the device */
     uint32_t length;         /* bytes */
     uint32_t flags;          /* VIRTIO_NET_PACKET_* */
     uint16_t slot;           /* which slot, from reserve, post and peek */
-    uint16_t csum_start;
-    uint16_t csum_offset;
-    uint16_t gso_size;
-    uint16_t header_length;
-    uint8_t gso_type;
-    uint8_t hash_type;
-    uint16_t segments;
-    uint16_t vlan;
-    uint32_t hash;
-    uint32_t reserved;
-    uint64_t timestamp_ns;
+    uint16_t csum_start;     /* NEEDS_CSUM: first byte that the checksum covers, from the start of the frame */
+    uint16_t csum_offset;    /* NEEDS_CSUM: where it goes, from csum_start */
+    uint16_t gso_size;       /* GSO: bytes of payload in each segment */
+    uint16_t header_length;  /* GSO: bytes of the headers, which each segment has */
+    uint8_t gso_type;        /* GSO: the protocol, as in virtio_net_hdr (5.1.6) */
+    uint8_t hash_type;       /* HASH: what was hashed (5.1.6.4.3) */
+    uint16_t segments;       /* MORE: packets that this frame consists of */
+    uint16_t vlan;           /* VLAN: the tag */
+    uint32_t hash;           /* HASH: its value */
+    uint32_t reserved;       /* any value: no call looks at it */
+    uint64_t timestamp_ns;   /* TIMESTAMP: nanoseconds of a clock that is not chosen yet */
 };
 
 /* ------------------------------------------------------------------------------------------------------------ reports */
 
 /* Where a driver stands in its life. */
 enum {
-    VIRTIO_NET_STATE_CLOSED = 0, /* not set up, or set up without success: only virtio_net_get_last_error may be called */
-    VIRTIO_NET_STATE_RUNNING = 1,
+    VIRTIO_NET_STATE_CLOSED = 0,   /* not set up, or set up without success: only virtio_net_get_last_error may be called */
+    VIRTIO_NET_STATE_RUNNING = 1,  /* frames come and go */
     VIRTIO_NET_STATE_STOPPED = 2,  /* virtio_net_stop; memory and settings are kept */
     VIRTIO_NET_STATE_FAILED = 3,   /* a queue is broken or the device needs a reset: virtio_net_recover */
     VIRTIO_NET_STATE_ABANDONED = 4 /* virtio_net_abandon */
@@ -233,13 +237,13 @@ struct virtio_net_info {
                                   have as many bytes in front of the frame, which belong to the driver while it is posted */
     uint8_t mac[6];            /* the card's address */
     uint8_t mac_source;        /* 0 device, 1 fallback_mac, 2 random */
-    uint8_t reserved[5];
+    uint8_t reserved[5];       /* written as 0 */
 };
 
 /* Counters since virtio_net_init. Each has one writer; reading while it writes may give an old value. */
 struct virtio_net_statistics {
-    uint32_t size; /* in: sizeof(struct virtio_net_statistics) */
-    uint32_t reserved;
+    uint32_t size;               /* in: sizeof(struct virtio_net_statistics) */
+    uint32_t reserved;           /* written as 0 */
     uint64_t tx_frames;          /* posted */
     uint64_t tx_bytes;           /* of these frames */
     uint64_t tx_completed;       /* used by the device */
@@ -264,14 +268,14 @@ struct virtio_net_statistics {
 
 /* Registers and ring fields that virtio_net_get_last_error can name. */
 enum {
-    VIRTIO_NET_FIELD_NONE = 0,
-    VIRTIO_NET_FIELD_MAGIC = 1,
-    VIRTIO_NET_FIELD_VERSION = 2,
-    VIRTIO_NET_FIELD_DEVICE_TYPE = 3,
-    VIRTIO_NET_FIELD_STATUS = 4,
-    VIRTIO_NET_FIELD_FEATURES = 5,
-    VIRTIO_NET_FIELD_QUEUE_SIZE = 6, /* `queue` tells which */
-    VIRTIO_NET_FIELD_QUEUE_READY = 7,
+    VIRTIO_NET_FIELD_NONE = 0,        /* no field is at fault */
+    VIRTIO_NET_FIELD_MAGIC = 1,       /* MagicValue (4.2.2) */
+    VIRTIO_NET_FIELD_VERSION = 2,     /* Version of the register interface (4.2.2) */
+    VIRTIO_NET_FIELD_DEVICE_TYPE = 3, /* DeviceID (4.2.2) */
+    VIRTIO_NET_FIELD_STATUS = 4,      /* the device status (2.1) */
+    VIRTIO_NET_FIELD_FEATURES = 5,    /* found: what the device offers; wanted: what it lacks */
+    VIRTIO_NET_FIELD_QUEUE_SIZE = 6,  /* `queue` tells which */
+    VIRTIO_NET_FIELD_QUEUE_READY = 7, /* QueueReady, or QueuePFN of a legacy device; `queue` tells which */
     VIRTIO_NET_FIELD_CONFIG = 8,      /* found: the offset */
     VIRTIO_NET_FIELD_DMA = 9,         /* found: the device address; wanted: the bytes asked for */
     VIRTIO_NET_FIELD_USED_INDEX = 10, /* found: used.idx; wanted: the highest possible */
@@ -283,12 +287,12 @@ enum {
 
 /* The last error that the device, the host or the set-up caused. Wrong arguments of a data call are not recorded. */
 struct virtio_net_error_detail {
-    uint32_t size;  /* in: sizeof(struct virtio_net_error_detail) */
-    int32_t code;   /* VIRTIO_NET_ERROR_*; 0: none since virtio_net_init */
-    uint32_t field; /* VIRTIO_NET_FIELD_* */
-    uint32_t queue; /* 0 receive, 1 transmit, where the field belongs to a queue */
-    uint64_t found;
-    uint64_t wanted;
+    uint32_t size;   /* in: sizeof(struct virtio_net_error_detail) */
+    int32_t code;    /* VIRTIO_NET_ERROR_*; 0: none since virtio_net_init */
+    uint32_t field;  /* VIRTIO_NET_FIELD_* */
+    uint32_t queue;  /* 0 receive, 1 transmit, where the field belongs to a queue */
+    uint64_t found;  /* what the field held, or as it says of itself */
+    uint64_t wanted; /* what it should have held, likewise */
 };
 
 /* ---------------------------------------------------------------------------------------------------------- life cycle */
@@ -296,9 +300,11 @@ struct virtio_net_error_detail {
 /* The library's VIRTIO_NET_ABI_VERSION. Any thread. */
 uint32_t virtio_net_abi_version(void);
 
-/* The name of a status code ("VIRTIO_NET_ERROR_QUEUE_FULL") and a sentence about it. Static, never NULL: an unknown code has a
- * name and a text that say so. Any thread. */
+/* The name of a status code ("VIRTIO_NET_ERROR_QUEUE_FULL"). Static, never NULL: an unknown code has a name that says so. Any
+ * thread. */
 const char *virtio_net_status_name(int32_t code);
+
+/* A sentence about a status code, likewise. Any thread. */
 const char *virtio_net_status_text(int32_t code);
 
 /* Sets the device up over a transport table and leaves it running: reset, features, queues, receive buffers, DRIVER_OK (3.1).
@@ -313,11 +319,12 @@ const char *virtio_net_status_text(int32_t code);
  * Waits for the device's reset, options.reset_timeout_us at most. Errors: INVALID_ARGUMENT, STORAGE, ABI_VERSION, STRUCT_SIZE,
  * TABLE, OPTIONS, and every error of the host and of the device but NEEDS_RESET and USED_*. After an error nothing is
  * allocated, the device is reset or was never touched, and virtio_net_get_last_error(net) may be called where `net` is not NULL,
- * aligned, and VIRTIO_NET_STORAGE_FIXED bytes at least. Where that reset is not confirmed, memory that the device may still write is
- * kept from it for ever (quarantine), as virtio_net_close describes; the error returned is the first one. Group: whole. */
+ * aligned, and VIRTIO_NET_STORAGE_FIXED bytes at least. Where that reset is not confirmed, memory that the device may still write
+ * is never given back (quarantine), as virtio_net_close describes; the error returned is the first one. Group: whole. */
 int32_t virtio_net_init_versioned(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes,
                                   const struct virtio_net_transport *transport, const struct virtio_net_platform *platform,
                                   void *context, const struct virtio_net_options *options);
+/* virtio_net_init_versioned with the version of this header: what callers write. */
 #define virtio_net_init(net, storage_bytes, transport, platform, context, options)                                               \
     virtio_net_init_versioned(VIRTIO_NET_ABI_VERSION, (net), (storage_bytes), (transport), (platform), (context), (options))
 
@@ -326,6 +333,7 @@ int32_t virtio_net_init_versioned(uint32_t header_version, struct virtio_net *ne
 int32_t virtio_net_init_mmio_versioned(uint32_t header_version, struct virtio_net *net, uint64_t storage_bytes,
                                        volatile void *registers, const struct virtio_net_platform *platform, void *context,
                                        const struct virtio_net_options *options);
+/* virtio_net_init_mmio_versioned with the version of this header: what callers write. */
 #define virtio_net_init_mmio(net, storage_bytes, registers, platform, context, options)                                          \
     virtio_net_init_mmio_versioned(VIRTIO_NET_ABI_VERSION, (net), (storage_bytes), (registers), (platform), (context), (options))
 
@@ -369,8 +377,11 @@ int32_t virtio_net_close(struct virtio_net *net);
 
 /* ------------------------------------------------------------------------------------------------------------- reports */
 
-/* Fills the report as far as its `size` goes. Errors: INVALID_ARGUMENT, STRUCT_SIZE. Group: read. */
+/* Tells what was agreed with the device: fills the report as far as its `size` goes. What this library does not know becomes 0.
+ * Errors: INVALID_ARGUMENT, STRUCT_SIZE. Group: read. */
 int32_t virtio_net_get_info(const struct virtio_net *net, struct virtio_net_info *info);
+
+/* Tells the counters, likewise. Errors and group: likewise. */
 int32_t virtio_net_get_statistics(const struct virtio_net *net, struct virtio_net_statistics *statistics);
 
 /* Tells what the device or the host did wrong last: a broken queue before anything else. Errors: INVALID_ARGUMENT, STRUCT_SIZE.
@@ -394,7 +405,7 @@ int32_t virtio_net_link(struct virtio_net *net);
 
 /* Flag of send, send_burst, commit and post: publish, but leave the notification to the next call without this flag or to
  * virtio_net_tx_flush. */
-enum { VIRTIO_NET_NO_KICK = 1 };
+enum { VIRTIO_NET_NO_KICK = 1 /* see above */ };
 
 /* Copies a frame into a slot and posts it. length: 14..info.tx_buffer_bytes. Errors: FRAME_EMPTY, FRAME_TOO_LONG,
  * NO_POOL, QUEUE_FULL. */
@@ -444,10 +455,11 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
                            uint32_t count);
 
 /* The slot of an external frame that tx_reap would return first, taking completed frames back as it does; NOT_READY where
- * there is none. For callers that want the cookies in an order of their own: they end with virtio_net_tx_take, which returns
- * the frame of the slot in packet->slot as tx_reap does. Errors of the latter: SLOT where no external frame of that slot has
- * come back. */
+ * there is none. For callers that want the cookies in an order of their own: they end with virtio_net_tx_take. */
 int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair);
+
+/* Returns the external frame of the slot in packet->slot as virtio_net_tx_reap does. Errors: SLOT where no external frame of that
+ * slot has come back. */
 int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet);
 
 /* Directions (VIRTIO_NET_IRQ_*) in which buffers were published of which it is not known yet whether the device must be
@@ -525,10 +537,16 @@ int32_t virtio_net_rx_ready(const struct virtio_net *net, uint32_t queue_pair);
  */
 
 /* Which direction. */
-enum { VIRTIO_NET_IRQ_RX = 1, VIRTIO_NET_IRQ_TX = 2 };
+enum {
+    VIRTIO_NET_IRQ_RX = 1, /* received frames */
+    VIRTIO_NET_IRQ_TX = 2  /* sent frames */
+};
 
 /* What virtio_net_irq_ack found. */
-enum { VIRTIO_NET_EVENT_QUEUE = 1, VIRTIO_NET_EVENT_CONFIG = 2 };
+enum {
+    VIRTIO_NET_EVENT_QUEUE = 1, /* the device used buffers */
+    VIRTIO_NET_EVENT_CONFIG = 2 /* the configuration space changed: the link, or the device needs a reset */
+};
 
 /* Asks for an interrupt at the next completion of the directions in `which`. Returns the directions that have completions
  * waiting: those may never interrupt, so handle them now. After an interrupt the driver asks for the next one by itself, in
@@ -591,10 +609,10 @@ VIRTIO_NET_PROMISE(offsetof(struct virtio_net_transport, config_read) == 120, "v
  * `virtio_net_info info{}; info.size = sizeof info;`. The platform and transport tables are initialised with designators:
  * `.size = sizeof(struct virtio_net_platform), .dma_alloc = …`. */
 #ifndef __cplusplus
-#define VIRTIO_NET_OPTIONS_INIT      {.size = sizeof(struct virtio_net_options)}
-#define VIRTIO_NET_INFO_INIT         {.size = sizeof(struct virtio_net_info)}
-#define VIRTIO_NET_STATISTICS_INIT   {.size = sizeof(struct virtio_net_statistics)}
-#define VIRTIO_NET_ERROR_DETAIL_INIT {.size = sizeof(struct virtio_net_error_detail)}
+#define VIRTIO_NET_OPTIONS_INIT      {.size = sizeof(struct virtio_net_options)}      /* for struct virtio_net_options */
+#define VIRTIO_NET_INFO_INIT         {.size = sizeof(struct virtio_net_info)}         /* for struct virtio_net_info */
+#define VIRTIO_NET_STATISTICS_INIT   {.size = sizeof(struct virtio_net_statistics)}   /* for struct virtio_net_statistics */
+#define VIRTIO_NET_ERROR_DETAIL_INIT {.size = sizeof(struct virtio_net_error_detail)} /* for struct virtio_net_error_detail */
 #endif
 
 #endif /* VIRTIO_NET_H */

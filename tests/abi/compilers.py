@@ -1,11 +1,12 @@
 """The compilers that a consumer may have, and the baseline as a program that each of them must accept."""
 
 import interface
-from baseline import ROOT, run
+from baseline import ROOT, must, run
 
 C = ("gcc", "clang-19")
 CPP = ("g++", "clang++-19")
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{ROOT}/include")
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 # Compilers of every kind of machine, by the width of a pointer.
 MACHINES = {
     "gcc": (("gcc",), "64"),
@@ -63,3 +64,12 @@ def complaints(machine, facts, include):
     language = [] if "-xc++" in command else ["-std=c11", "-xc"]
     return run(*command, *language, "-ffreestanding", "-Wall", "-Werror", "-Wno-unused-const-variable", f"-I{include}", "-fsyntax-only", "-",
                input=promises(facts, width)).stderr
+
+
+def driver_over_model(to, *flags, include="include"):
+    """The driver, the model device and `consumers/host.c` as one object, compiled with the headers in `include`."""
+    sources = [f"c-driver/{name}" for name in (ROOT / "c-driver/sources.txt").read_text(encoding="utf-8").split()]
+    model = sorted((ROOT / "tests/model").glob("*.c"))
+    must("gcc", "-std=c11", "-g", "-O1", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror", *flags, "-DVIRTIO_MODEL", f"-I{include}",
+         "-Ic-driver", "-Itests/model", "-r", *sources, *model, "tests/abi/consumers/host.c", "-o", to, cwd=ROOT)
+    return to

@@ -11,6 +11,15 @@ LATER = {"virtio_net_options": "rx_headroom", "virtio_net_info": "tx_slots", "vi
 TABLES = ("virtio_net_platform", "virtio_net_transport")
 
 
+def line(beginning):
+    """The line of a header that begins so, whatever its comment says."""
+    for file in interface.HEADERS:
+        for text in (ROOT / "include" / file).read_text(encoding="utf-8").splitlines(keepends=True):
+            if text.startswith(beginning):
+                return text
+    raise ValueError(f"no header has a line '{beginning}…'")
+
+
 def structure(text, name, change):
     """The text with the body of a structure changed, which must be in it."""
     head, body, tail = re.split(rf"(?<=struct {name} {{\n)(.*?)(?=^}};)", text, maxsplit=1, flags=re.DOTALL | re.MULTILINE)

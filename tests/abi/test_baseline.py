@@ -9,6 +9,7 @@ import pytest
 
 import baseline
 import compilers
+import headers
 import interface
 
 ANEW = "reviewed, and meant? python3 tests/abi/baseline.py regenerate (docs/abi.md)"
@@ -113,21 +114,22 @@ def changed(tmp_path, *replacements):
     return baseline.current(tmp_path)
 
 
-INFO_END = "    uint8_t mac_source;        /* 0 device, 1 fallback_mac, 2 random */\n    uint8_t reserved[5];\n"
-MAC_SOURCE = INFO_END.splitlines(keepends=True)[0]
-PACKET_END = "    uint64_t timestamp_ns;\n"
-LAST_OF_TABLE = "    int32_t (*config_write)(void *context, uint32_t offset, uint32_t width, uint32_t value);\n"
+MAC_SOURCE = headers.line("    uint8_t mac_source;")
+INFO_END = MAC_SOURCE + headers.line("    uint8_t reserved[5];")
+PACKET_END = headers.line("    uint64_t timestamp_ns;")
+LAST_OF_TABLE = headers.line("    int32_t (*config_write)")
+NO_KICK = headers.line("enum { VIRTIO_NET_NO_KICK = 1")
 GROWTH = {
     "function at the tail of a table": (LAST_OF_TABLE, LAST_OF_TABLE + "    void (*more)(void *context);\n"),
     "field at the tail": (INFO_END, INFO_END + "    uint64_t more;\n"),
     "field in the reserve": (INFO_END, MAC_SOURCE + "    uint8_t more;\n    uint8_t reserved[4];\n"),
-    "constant": ("enum { VIRTIO_NET_NO_KICK = 1 };", "enum { VIRTIO_NET_NO_KICK = 1, VIRTIO_NET_LATER = 2 };"),
+    "constant": (NO_KICK, NO_KICK + "enum { VIRTIO_NET_LATER = 2 };\n"),
     "macro": ("#define VIRTIO_NET_MAX_SLOTS ", "#define VIRTIO_NET_MORE      7\n#define VIRTIO_NET_MAX_SLOTS "),
     "function": ("uint32_t virtio_net_abi_version(void);", "uint32_t virtio_net_abi_version(void);\nvoid virtio_net_more(void);"),
 }
 BREAKS = {
     "constant changed": ("VIRTIO_NET_ERROR_SLOT = -14", "VIRTIO_NET_ERROR_SLOT = -15"),
-    "constant removed": ("    VIRTIO_NET_FEATURE_IN_ORDER = 35,\n", ""),
+    "constant removed": (headers.line("    VIRTIO_NET_FEATURE_IN_ORDER = 35,"), ""),
     "macro changed": ("#define VIRTIO_NET_STORAGE_PER_SLOT  32", "#define VIRTIO_NET_STORAGE_PER_SLOT  40"),
     "field in the middle": (MAC_SOURCE, "    uint64_t more;\n" + MAC_SOURCE),
     "field in a frozen structure": (PACKET_END, PACKET_END + "    uint64_t more;\n"),

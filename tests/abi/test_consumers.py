@@ -10,11 +10,9 @@ import pytest
 import baseline
 import headers
 from baseline import ROOT, must, run
+from compilers import SANITIZE, driver_over_model
 
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 FLAGS = ("-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-strict-aliasing")
-SOURCES = [f"c-driver/{name}" for name in (ROOT / "c-driver/sources.txt").read_text(encoding="utf-8").split()]
-HOST = ["tests/abi/consumers/host.c", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/model").glob("*.c"))]
 SUCCESS, VERSION = "VIRTIO_NET_SUCCESS", "VIRTIO_NET_ERROR_ABI_VERSION"
 
 
@@ -31,10 +29,8 @@ def library(tmp_path_factory):
     @cache
     def build(version):
         name = ".".join(map(str, version))
-        include, whole = headers.write(folder / name, version=version), folder / f"{name}.o"
-        must("gcc", *FLAGS, *SANITIZE, "-DVIRTIO_MODEL", f"-I{include}", "-Ic-driver", "-Itests/model", "-Itests/abi/consumers",
-             "-r", *SOURCES, *HOST, "-o", whole, cwd=ROOT)
-        return whole
+        include = headers.write(folder / name, version=version)
+        return driver_over_model(folder / f"{name}.o", *SANITIZE, include=include)
 
     return build
 

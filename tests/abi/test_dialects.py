@@ -3,7 +3,7 @@
 import pytest
 
 from baseline import ROOT, must, run
-from compilers import C, CPP, STRICT
+from compilers import C, CPP, STRICT, driver_over_model
 
 C_DIALECTS = [f"{kind}{year}" for kind in ("c", "gnu") for year in ("11", "17", "2x")]
 CPP_DIALECTS = [f"{kind}{year}" for kind in ("c++", "gnu++") for year in ("11", "14", "17", "20", "23")]
@@ -71,12 +71,7 @@ def test_cpp(compiler, dialect):
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
     """The driver over the model device, as one object."""
-    whole = tmp_path_factory.mktemp("host") / "host.o"
-    sources = [f"c-driver/{name}" for name in (ROOT / "c-driver/sources.txt").read_text(encoding="utf-8").split()]
-    model = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/model").glob("*.c"))
-    must("gcc", "-std=c11", "-g", "-O1", "-fno-strict-aliasing", "-DVIRTIO_MODEL", "-Iinclude", "-Ic-driver", "-Itests/model",
-         "-Itests/abi/consumers", "-r", *sources, *model, "tests/abi/consumers/host.c", "-o", whole, cwd=ROOT)
-    return whole
+    return driver_over_model(tmp_path_factory.mktemp("host") / "host.o")
 
 
 @pytest.mark.parametrize("dialect", CPP_DIALECTS)

@@ -22,6 +22,7 @@ import pytest
 
 import baseline
 from baseline import ROOT, must, run
+from headers import line
 
 BOUNDARY = """#![no_std]
 mod bindings;
@@ -42,15 +43,10 @@ def swapped(first, second):
     return first + second, second + first
 
 
-def lines_of(text, *beginnings):
-    """Neighbouring lines of a file, by how they begin."""
-    return [next(line for line in text.splitlines(keepends=True) if line.startswith(beginning)) for beginning in beginnings]
-
-
 HEADER_TEXT = (ROOT / HEADER).read_text(encoding="utf-8")
-PLATFORM_TEXT = (ROOT / PLATFORM).read_text(encoding="utf-8")
-PACKET_FIELDS = lines_of(HEADER_TEXT, "    uint16_t csum_start;", "    uint16_t csum_offset;")
-COUNTERS = lines_of(HEADER_TEXT, "    uint64_t rx_dropped_short;", "    uint64_t rx_dropped_long;")
+PACKET_FIELDS = [line("    uint16_t csum_start;"), line("    uint16_t csum_offset;")]
+COUNTERS = [line("    uint64_t rx_dropped_short;"), line("    uint64_t rx_dropped_long;")]
+LENGTH, GSO_SIZE, TIMESTAMP = (line(f"    uint{field};") for field in ("32_t length", "16_t gso_size", "64_t timestamp_ns"))
 SEND = "virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const void *frame, uint32_t length)"
 TABLE = "    void (*set_status)(void *context, uint32_t status);"
 
@@ -65,14 +61,13 @@ MUTATIONS = {
         [(HEADER, *swapped(*COUNTERS))],
         {"baseline", "abidiff", "generated", "numbers", "layout"}),
     "fields of other sizes reordered": (
-        [(HEADER, "    uint32_t length;         /* bytes */\n", ""),
-         (HEADER, "    uint16_t gso_size;\n", "    uint16_t gso_size;\n    uint32_t length;\n")],
+        [(HEADER, LENGTH, ""), (HEADER, GSO_SIZE, GSO_SIZE + LENGTH)],
         {"promises", "baseline", "abidiff", "generated", "layout"}),
     "field appended to a frozen structure": (
-        [(HEADER, "    uint64_t timestamp_ns;\n", "    uint64_t timestamp_ns;\n    uint64_t more;\n")],
+        [(HEADER, TIMESTAMP, TIMESTAMP + "    uint64_t more;\n")],
         {"promises", "baseline", "abidiff", "generated", "layout"}),
     "field removed": (
-        [(HEADER, lines_of(HEADER_TEXT, "    uint64_t quarantined_bytes;")[0], "")],
+        [(HEADER, line("    uint64_t quarantined_bytes;"), "")],
         {"promises", "baseline", "abidiff", "generated", "layout"}),
     "field widened": (
         [(HEADER, "    uint32_t mtu; ", "    uint64_t mtu; ")],
@@ -96,7 +91,7 @@ MUTATIONS = {
         [(PLATFORM, "#define VIRTIO_NET_DMA_BOTH 2", "#define VIRTIO_NET_DMA_BOTH 3")],
         {"baseline", "abidiff", "generated", "numbers"}),
     "constant removed": (
-        [(HEADER, "    VIRTIO_NET_FEATURE_IN_ORDER = 35,\n", "")],
+        [(HEADER, line("    VIRTIO_NET_FEATURE_IN_ORDER = 35,"), "")],
         {"baseline", "abidiff", "generated", "numbers"}),
     "version raised": (
         [(HEADER, MINOR, MINOR + "1")],
@@ -191,32 +186,36 @@ def layout(root):
                "--out-dir", root, source)
 
 
-def observers(root):
-    """Those who notice that the tree below `root` is not what it was."""
+# How each looks at a tree; true where it notices that the tree is not what it was. In this order: the promises are taken out after
+# they were seen, and the last one regenerates.
+OBSERVERS = {
+    "promises": lambda root: built(root).returncode != 0,
+    "baseline": lambda root: any(baseline.compare(baseline.stored(), baseline.current(root))),
+    "abidiff": lambda root: any(described(root, name) for name in baseline.BUILDS),
+    "generated": lambda root: xtask("check", root).returncode != 0,
+    "numbers": lambda root: numbers(root).returncode != 0,
+    "layout": lambda root: xtask("generate", root).returncode != 0 or layout(root).returncode != 0,
+}
+
+
+def observers(root, asked):
+    """Those of the asked who notice something."""
     seen = set()
-    if built(root).returncode != 0:
-        seen.add("promises")
-    without_promises(root)
-    if any(baseline.compare(baseline.stored(), baseline.current(root))):
-        seen.add("baseline")
-    if any(described(root, name) for name in baseline.BUILDS):
-        seen.add("abidiff")
-    if xtask("check", root).returncode != 0:
-        seen.add("generated")
-    if numbers(root).returncode != 0:
-        seen.add("numbers")
-    if xtask("generate", root).returncode != 0 or layout(root).returncode != 0:
-        seen.add("layout")
+    for name, notices in OBSERVERS.items():
+        if name in asked and notices(root):
+            seen.add(name)
+        if name == "promises":
+            without_promises(root)
     return seen
 
 
 def test_nobody_notices_where_nothing_changed(tmp_path):
     root = copy_of(tmp_path, [(HEADER, "/* One driver. Only its address is used. */", "/* One driver. */")])
-    assert observers(root) == set()
+    assert observers(root, OBSERVERS) == set()
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_is_noticed_three_ways(name, tmp_path):
     replacements, who = MUTATIONS[name]
     assert len(who) >= 3
-    assert observers(copy_of(tmp_path, replacements)) >= who
+    assert observers(copy_of(tmp_path, replacements), who) == who

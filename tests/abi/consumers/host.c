@@ -99,3 +99,8 @@ uint32_t host_take(void *frame, uint32_t bytes)
     memcpy(frame, sent, length);
     return length;
 }
+
+void host_break(void)
+{
+    model_push_used(model, MODEL_RX, UINT32_MAX, 100);
+}

@@ -42,6 +42,9 @@ uint32_t host_log_lines(void);
 bool host_give(const void *frame, uint32_t length);
 uint32_t host_take(void *frame, uint32_t bytes);
 
+/* The device returns a receive buffer that it was never given. */
+void host_break(void);
+
 #ifdef __cplusplus
 }
 #endif
