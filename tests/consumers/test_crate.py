@@ -49,8 +49,8 @@ def test_files(package):
     """Every source, header, test and licence, and nothing else."""
     wanted = {"Cargo.toml", "Cargo.toml.orig", "Cargo.lock", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "build.rs",
               "c-driver/sources.txt"}
-    for folder, pattern in (("c-driver", "**/*.[ch]"), ("include", "*.h"), ("ffi/src", "**/*.rs"),
-                            ("ffi/build", "*.rs"), ("ffi/tests", "**/*.rs")):
+    for folder, pattern in (("c-driver", "**/*.[ch]"), ("include", "*.h"), ("ffi/src", "**/*.rs"), ("ffi/build", "*.rs"),
+                            ("ffi/tests", "**/*.rs"), ("ffi/examples", "**/*.rs")):
         base = REPOSITORY / "ffi" if folder.startswith("ffi/") else REPOSITORY
         wanted |= {str(path.relative_to(base)) for path in (REPOSITORY / folder).glob(pattern)}
     with tarfile.open(package) as archive:
