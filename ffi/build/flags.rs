@@ -67,7 +67,7 @@ impl Target {
             "-fno-strict-aliasing",
             // Machine code: the linker's plugin, if it has one, is rustc's.
             "-fno-lto",
-            // No symbol can be replaced at run time, so position-independent code needs no global offset table.
+            // No symbol can be replaced at run time, so position-independent code may inline and call like any other.
             "-fvisibility=hidden",
         ]);
         if self.bare_metal {
