@@ -563,7 +563,7 @@ stage_targets() {
 }
 
 # The packages as strangers use them. Their tests call Cargo and CMake themselves.
-stage_package() { BUILD_STD="${build_std[*]}" run_pytest 600 -n 2 --dist loadfile tests/consumers; }
+stage_package() { BUILD_STD="${build_std[*]}" run_pytest 1200 -n 2 --dist loadfile tests/consumers; }
 
 # The kernel with the other driver is put aside, for the tests that compare both.
 stage_qemu() {
