@@ -210,8 +210,8 @@ class Bench:
             self.keep(program.variant, round_number, answer)
 
     def time_echo(self, program, round_number):
-        for length in (60, 1514):
-            self.keep(program.variant, round_number, program.ask("echo", length, self.frames))
+        for length, copying in SHAPES:
+            self.keep(program.variant, round_number, program.ask("echo", length, self.frames, copying))
 
     def time_send(self, program, round_number):
         for length in (60, 1514):
@@ -342,12 +342,13 @@ def groups_text(rows, variants):
 def walls_text(rows, variants):
     lines = []
     for variant in variants:
-        cells = [[row["wall_ns"] for row in pick(rows, variant.name, mode, length)]
-                 for mode in ("send", "receive", "echo") for length in (60, 1514)]
+        cells = [[row["wall_ns"] for row in pick(rows, variant.name, mode, length, copying)]
+                 for mode, copying in (("send", 0), ("receive", 0), ("echo", 0), ("echo", 1)) for length in (60, 1514)]
         if all(cells):
             lines.append([variant.name, *map(spread, cells)])
     return "**As fast as it goes**, ns a frame by the clock\n\n" + \
-        table(["", "send 60", "send 1514", "receive 60", "receive 1514", "there and back 60", "there and back 1514"], lines)
+        table(["", "send 60", "send 1514", "receive 60", "receive 1514", "there and back 60", "there and back 1514",
+               "copying 60", "copying 1514"], lines)
 
 
 def plot(rows, variants):
