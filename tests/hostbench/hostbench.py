@@ -195,6 +195,10 @@ class Bench:
     def keep(self, variant, round_number, answer, **more):
         self.rows.append({"variant": variant.name, "round": round_number, **answer, **more})
 
+    def apart(self, program):
+        """How long a cache line takes to the peer's processor and back, ns; None without a peer."""
+        return program.ask("distance", self.peer_processor)["wall_ns"] if program.variant.peer else None
+
     # ---- one program's work in one round
 
     def verify(self, variant):
@@ -204,17 +208,20 @@ class Bench:
 
     def time_groups(self, program, round_number):
         for length, copying in SHAPES:
+            apart = self.apart(program)
             answer = program.ask("groups", length, self.frames, copying)
             if answer["turns"] == 0:
                 raise Failure(f"{program.variant.name}: the peer was late in every turn of the ring")
-            self.keep(program.variant, round_number, answer)
+            self.keep(program.variant, round_number, answer, apart_ns=apart)
 
     def time_echo(self, program, round_number):
         for length, copying in SHAPES:
-            self.keep(program.variant, round_number, program.ask("echo", length, self.frames, copying))
+            apart = self.apart(program)
+            self.keep(program.variant, round_number, program.ask("echo", length, self.frames, copying), apart_ns=apart)
 
     def time_send(self, program, round_number):
         for length in (60, 1514):
+            apart = self.apart(program)
             before = self.peer.counters()[0]
             answer = program.ask("send", length, self.frames)
             deadline = time.monotonic() + 3
@@ -222,10 +229,11 @@ class Bench:
                 time.sleep(0.05)
             if seen != answer["sent"]:
                 raise Failure(f"{program.variant.name}: {answer['sent']} frames sent, {seen} seen by the peer")
-            self.keep(program.variant, round_number, answer)
+            self.keep(program.variant, round_number, answer, apart_ns=apart)
 
     def time_receive(self, program, round_number):
         for length in (60, 1514):
+            apart = self.apart(program)
             before = self.peer.counters()[1]
             self.peer.forward("txonly", length)
             answer = program.ask("receive", length, self.frames)
@@ -233,7 +241,7 @@ class Bench:
             seen = answer["received"] + program.ask("drain", length)["received"]
             if seen != sent:
                 raise Failure(f"{program.variant.name}: {sent} frames sent by the peer, {seen} received")
-            self.keep(program.variant, round_number, answer)
+            self.keep(program.variant, round_number, answer, apart_ns=apart)
 
     def round(self, variant, number):
         program = Program(self, variant)
@@ -302,10 +310,23 @@ def whole(row):
 
 
 def ratio(rows, reference, value):
-    """The median over the rounds of one variant's figure by another's in the same round."""
-    other = {row["round"]: value(row) for row in reference}
-    ratios = [value(row) / other[row["round"]] for row in rows if other.get(row["round"])]
-    return statistics.median(ratios) if ratios else float("nan")
+    """One variant's figure by another's, from the medians."""
+    if not rows or not reference:
+        return ""
+    return f"{statistics.median(map(value, rows)) / statistics.median(map(value, reference)):.2f}"
+
+
+def distances(rows):
+    """The processors' distances that there were, as bounds: one class, or near and far where the machine moved them about."""
+    seen = [row["apart_ns"] for row in rows if row.get("apart_ns")]
+    if not seen or max(seen) < 1.5 * min(seen):
+        return [(0, float("inf"))]
+    border = (max(seen) * min(seen)) ** 0.5
+    return [(0, border), (border, float("inf"))]
+
+
+def within(rows, bounds):
+    return [row for row in rows if row.get("apart_ns") is None or bounds[0] <= row["apart_ns"] < bounds[1]]
 
 
 def table(header, lines):
@@ -320,45 +341,50 @@ def title(length, copying):
 
 def groups_text(rows, variants):
     text = ""
-    for length, copying in SHAPES:
-        text += f"**{title(length, copying)}**, ns and instructions a frame\n\n"
-        reference = pick(rows, OURS.name, "groups", length, copying)
-        lines = []
-        for variant in variants:
-            mine = pick(rows, variant.name, "groups", length, copying)
-            if not mine:
-                continue
-            counted = pick(rows, variant.name, "count", length, copying)
-            calls = [counted[0].get(f"{name}_instructions", 0) for name in ("reserve", "send", "receive", "release")] \
-                if counted else None
-            lines.append([variant.name, spread([tx(row) for row in mine]), spread([rx(row) for row in mine]),
-                          spread([whole(row) for row in mine]),
-                          *(f"{ratio(reference, mine, value):.2f}" if reference else "" for value in (tx, rx, whole)),
-                          *((f"{calls[0] + calls[1]:.1f}", f"{calls[2] + calls[3]:.1f}") if calls else ("", ""))])
-        text += table(["", "TX ns", "RX ns", "whole ns", "virtio_net / this: TX", "RX", "whole", "TX instr.", "RX instr."], lines)
+    for bounds in distances(rows):
+        apart = [row["apart_ns"] for row in within(rows, bounds) if row.get("apart_ns")]
+        text += f"### Processors {statistics.median(apart):.0f} ns apart\n\n" if apart else ""
+        for length, copying in SHAPES:
+            text += f"**{title(length, copying)}**, ns and instructions a frame\n\n" + shape_table(rows, variants, length, copying, bounds)
+        text += walls_text(rows, variants, bounds)
     return text
 
 
-def walls_text(rows, variants):
+def shape_table(rows, variants, length, copying, bounds):
+    reference = within(pick(rows, OURS.name, "groups", length, copying), bounds)
     lines = []
     for variant in variants:
-        cells = [[row["wall_ns"] for row in pick(rows, variant.name, mode, length, copying)]
+        mine = within(pick(rows, variant.name, "groups", length, copying), bounds)
+        counted = pick(rows, variant.name, "count", length, copying)
+        calls = [counted[0].get(f"{name}_instructions", 0) for name in ("reserve", "send", "receive", "release")] if counted else None
+        if mine:
+            ratios = [ratio(reference, mine, value) if variant.peer else "" for value in (tx, rx, whole)]
+            lines.append([variant.name, len(mine), *(spread([value(row) for row in mine]) for value in (tx, rx, whole)), *ratios,
+                          *((f"{calls[0] + calls[1]:.1f}", f"{calls[2] + calls[3]:.1f}") if calls else ("", ""))])
+    return table(["", "rounds", "TX ns", "RX ns", "whole ns", "virtio_net / this: TX", "RX", "whole", "TX instr.", "RX instr."], lines)
+
+
+def walls_text(rows, variants, bounds):
+    lines = []
+    for variant in variants:
+        cells = [[row["wall_ns"] for row in within(pick(rows, variant.name, mode, length, copying), bounds)]
                  for mode, copying in (("send", 0), ("receive", 0), ("echo", 0), ("echo", 1)) for length in (60, 1514)]
-        if all(cells):
-            lines.append([variant.name, *map(spread, cells)])
+        if any(cells):
+            lines.append([variant.name, *(spread(cell) if cell else "" for cell in cells)])
     return "**As fast as it goes**, ns a frame by the clock\n\n" + \
         table(["", "send 60", "send 1514", "receive 60", "receive 1514", "there and back 60", "there and back 1514",
-               "copying 60", "copying 1514"], lines)
+               "copying 60", "copying 1514"], lines) if lines else ""
 
 
 def plot(rows, variants):
-    """Bars of the medians, transmit and receive: one group a shape."""
+    """Bars of the medians, transmit and receive, where the processors were nearest: one group a shape."""
     shades = (("#2b6cb0", "#90cdf4"), ("#975a16", "#f6ad55"))
     left, unit, y, parts = 190, 4.0, 40, []
+    bounds = distances(rows)[0]
     for length, copying in SHAPES:
         parts.append(f'<text x="10" y="{y}" font-weight="bold">{title(length, copying)}</text>')
         for variant in variants:
-            mine = pick(rows, variant.name, "groups", length, copying)
+            mine = within(pick(rows, variant.name, "groups", length, copying), bounds)
             y += 18 if mine else 0
             x = left
             for value, shade in zip((tx, rx) if mine else (), shades[variant.dpdk]):
@@ -431,8 +457,6 @@ def report(bench, variants, rounds, load, seconds):
     text += (f"Load average {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after. {rounds} rounds of {bench.frames} frames:"
              " medians (lowest-highest).\n\n")
     text += groups_text(bench.rows, variants)
-    if bench.peer:
-        text += walls_text(bench.rows, variants)
     text += "".join(f"{name}: {', '.join(paths)}\n" for name, paths in bench.paths.items() if paths)
     return text, {"versions": known, "load_before": load, "load_after": os.getloadavg(), "seconds": seconds, "paths": bench.paths,
                   "variants": [vars(variant) for variant in variants], "rows": bench.rows}

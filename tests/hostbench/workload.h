@@ -22,11 +22,15 @@
  *   send LENGTH FRAMES 0       to a peer that only receives
  *   receive LENGTH FRAMES 0    from a peer that only sends
  *   drain 0 0 0                takes what is left of that
+ *   distance PROCESSOR 0 0     how far the other processor is
  */
 #ifndef WORKLOAD_H
 #define WORKLOAD_H
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -360,6 +364,48 @@ static void run_one_way(struct bench *bench, uint64_t frames, bool sending)
     }
 }
 
+/* ------------------------------------------------------------------------------------------------------------ distance */
+
+enum { DISTANCE_BATCHES = 200, DISTANCE_TRIPS = 100 };
+static _Atomic uint32_t ball; /* odd: to be thrown back */
+
+static void *throw_back(void *processor)
+{
+    const uint32_t last = 2 * DISTANCE_BATCHES * DISTANCE_TRIPS;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(*(const uint32_t *)processor, &set);
+    if (pthread_setaffinity_np(pthread_self(), sizeof set, &set) != 0)
+        return NULL;
+    for (uint32_t value = 0; value < last; value = atomic_load_explicit(&ball, memory_order_acquire)) {
+        if (value % 2 != 0)
+            atomic_store_explicit(&ball, value + 1, memory_order_release);
+    }
+    return NULL;
+}
+
+/* How long a cache line takes to the other processor and back: some hypervisors move processors about. `length` is its number. */
+static void run_distance(struct bench *bench)
+{
+    pthread_t thread;
+    uint32_t processor = bench->length;
+    atomic_store(&ball, 0);
+    if (pthread_create(&thread, NULL, throw_back, &processor) != 0)
+        return;
+    for (uint32_t batch = 0; batch < DISTANCE_BATCHES; batch++) {
+        uint64_t begin = now_ns();
+        for (uint32_t trip = 0; trip < DISTANCE_TRIPS; trip++) {
+            uint32_t value = atomic_load_explicit(&ball, memory_order_relaxed) + 1;
+            atomic_store_explicit(&ball, value, memory_order_release);
+            while (atomic_load_explicit(&ball, memory_order_acquire) == value)
+                continue;
+        }
+        uint64_t taken = (now_ns() - begin) * CHUNK / DISTANCE_TRIPS;
+        bench->times[OUT][bench->turns++] = taken < UINT32_MAX ? (uint32_t)taken : UINT32_MAX;
+    }
+    pthread_join(thread, NULL);
+}
+
 /* Until nothing comes any more. */
 static void run_drain(struct bench *bench)
 {
@@ -422,7 +468,7 @@ static void answer(struct bench *bench, const char *mode)
            bench->odd_turns);
     if (strcmp(mode, "groups") == 0)
         print_times(bench);
-    if (strcmp(mode, "echo") == 0 || strcmp(mode, "send") == 0 || strcmp(mode, "receive") == 0)
+    if (strcmp(mode, "distance") == 0 || strcmp(mode, "echo") == 0 || strcmp(mode, "send") == 0 || strcmp(mode, "receive") == 0)
         printf(",\"wall_ns\":%.3f", median_ticks(bench, OUT) / CHUNK);
     side_report(&bench->side);
     printf("}\n");
@@ -443,6 +489,8 @@ static bool run_mode(struct bench *bench, const char *mode, uint64_t frames)
         run_one_way(bench, frames, mode[0] == 's');
     else if (strcmp(mode, "drain") == 0)
         run_drain(bench);
+    else if (strcmp(mode, "distance") == 0)
+        run_distance(bench);
     else
         return false;
     return true;
