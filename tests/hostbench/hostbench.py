@@ -317,12 +317,15 @@ def ratio(rows, reference, value):
 
 
 def distances(rows):
-    """The processors' distances that there were, as bounds: one class, or near and far where the machine moved them about."""
-    seen = [row["apart_ns"] for row in rows if row.get("apart_ns")]
-    if not seen or max(seen) < 1.5 * min(seen):
+    """The processors' distances that there were, as bounds: one class, or near and far where the machine moved them about. Far
+    beyond the median somebody else had the processor: such a measurement is in no class."""
+    seen = sorted(row["apart_ns"] for row in rows if row.get("apart_ns"))
+    if not seen:
         return [(0, float("inf"))]
-    border = (max(seen) * min(seen)) ** 0.5
-    return [(0, border), (border, float("inf"))]
+    most = 3 * statistics.median(seen)
+    seen = [apart for apart in seen if apart <= most]
+    gap, border = max(((high / low, (high * low) ** 0.5) for low, high in zip(seen, seen[1:])), default=(1, 0))
+    return [(0, border), (border, most)] if gap >= 1.5 else [(0, most)]
 
 
 def within(rows, bounds):
