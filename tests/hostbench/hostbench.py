@@ -63,7 +63,7 @@ class Process:
     def __init__(self, command, log):
         self.log = open(log, "w+", encoding="utf-8")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-                                        start_new_session=True, env={**os.environ, "RUNTIME_DIRECTORY": str(Path(log).parent)})
+                                        start_new_session=True)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.process.stdout, selectors.EVENT_READ)
@@ -125,7 +125,7 @@ class Peer(Process):
         self.path = place / "vhost.sock"
         super().__init__(
             ["taskset", "-c", str(processor), "stdbuf", "-oL", "dpdk-testpmd", "--lcores", f"(0,1)@{processor}", "--no-huge", "-m", "64", "--no-pci",
-             "--no-telemetry", "--no-shconf", f"--file-prefix=hostbench-peer-{os.getpid()}",
+             "--no-telemetry", "--no-shconf", "--file-prefix=hostbench-peer",
              "--vdev", f"net_vhost0,iface={self.path},queues=1", "--",
              "-i", "--nb-cores=1", "--no-mlockall", "--total-num-mbufs=4096", "--forward-mode=io"], place / "testpmd.log")
         self.counters()

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_ethdev.h>
@@ -123,13 +122,13 @@ static struct bench bench;
 
 static bool start_environment(const char *program, const char *path, const char *options, const char *vector_bits)
 {
-    char device[512], prefix[64], vectors[64];
+    char device[512], vectors[64];
     snprintf(vectors, sizeof vectors, "--force-max-simd-bitwidth=%s", vector_bits);
     snprintf(device, sizeof device, "net_virtio_user0,path=%s,queues=1,queue_size=%d%s%s", path, SLOTS,
              options[0] != 0 ? "," : "", options);
-    snprintf(prefix, sizeof prefix, "--file-prefix=hostbench-%ld", (long)getpid());
-    const char *words[] = {program,       "--no-huge", "-m",     "64",   "--no-pci",    "--no-telemetry",
-                           "--no-shconf", prefix,      "--vdev", device, "--log-level", "pmd.net.virtio.init:info",
+    const char *words[] = {program,    "--no-huge",      "-m",          "64",
+                           "--no-pci", "--no-telemetry", "--no-shconf", "--file-prefix=hostbench",
+                           "--vdev",   device,           "--log-level", "pmd.net.virtio.init:info",
                            vectors};
     enum { WORDS = sizeof words / sizeof words[0] };
     char *copies[WORDS];

@@ -456,7 +456,7 @@ static void print_times(struct bench *bench)
         double own = median_ticks(bench, (enum bracket)bracket);
         if (bracket < EMPTY && bench->calls[bracket] != 0)
             own -= empty / (SLOTS / GROUP) * (SLOTS / BURST); /* one empty bracket a group */
-        printf(",\"%s_ns\":%.3f", bracket_names[bracket], own / bench->ticks_per_ns / SLOTS);
+        printf(",\"%s_ns\":%.3f", bracket_names[bracket], own / bench->ticks_per_ns / (double)SLOTS);
     }
 }
 
@@ -469,7 +469,7 @@ static void answer(struct bench *bench, const char *mode)
     if (strcmp(mode, "groups") == 0)
         print_times(bench);
     if (strcmp(mode, "distance") == 0 || strcmp(mode, "echo") == 0 || strcmp(mode, "send") == 0 || strcmp(mode, "receive") == 0)
-        printf(",\"wall_ns\":%.3f", median_ticks(bench, OUT) / CHUNK);
+        printf(",\"wall_ns\":%.3f", median_ticks(bench, OUT) / (double)CHUNK);
     side_report(&bench->side);
     printf("}\n");
     fflush(stdout);
