@@ -447,7 +447,7 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
 int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags);
 
 /* Takes completed frames back, and returns the external ones: of each packet `cookie`, `slot` and `flags` are written
- * (EXTERNAL, and LOST after a reset). packets may be NULL with count 0: only the pool's slots are taken back. Returns the
+ * (EXTERNAL, and LOST after a reset), and in a direction without a pool `data`, `device_address` and `length` as they were posted. packets may be NULL with count 0: only the pool's slots are taken back. Returns the
  * number of packets written. Also the place where a notification that the driver was wrong to leave out is repeated: call it
  * now and then while frames are in flight. Works in every state but closed; a queue that needs a reset says so once no
  * cookie is left. flags: 0. */
@@ -462,11 +462,12 @@ int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair);
  * slot has come back. */
 int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet);
 
-/* Directions (VIRTIO_NET_IRQ_*) in which buffers were published of which it is not known yet whether the device must be
- * notified: the next call that looks for completions (receive, rx_peek, tx_reap) or publishes looks again. For callers that
- * call none of these before a number changes. Reaches no register. Errors: STATE, QUEUE_PAIR. Groups: transmit and receive
- * together. */
-int32_t virtio_net_undecided(const struct virtio_net *net, uint32_t queue_pair);
+/* Directions (VIRTIO_NET_IRQ_*) in which a call is due. For receive, rx_peek or receive: a frame waits, or the queue is about to
+ * break, or elements that are no frames have left the device without a buffer. For either direction, rx_peek or tx_reap: the
+ * device waits for a notification that was left out while its wish could not be seen. Elements are read again by the call. For
+ * callers that look only where there is something to find. Reaches no register. Errors: STATE, QUEUE_PAIR. Groups: transmit and
+ * receive together. */
+int32_t virtio_net_due(const struct virtio_net *net, uint32_t queue_pair);
 
 /* How many frames could be posted now, those counted that the device has completed and nobody has reaped. External ones are not
  * counted until they are reaped. Reaches no register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: transmit. */
@@ -502,9 +503,18 @@ int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t
 int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               const struct virtio_net_packet *packets, uint32_t count);
 
-/* The slot that virtio_net_rx_peek would lend first; NOT_READY where there is none. The element is read again then. Reaches
- * no register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: receive. */
+/* The slot of an external buffer that was lost in a reset; else the slot that virtio_net_rx_peek would lend first, whose element
+ * is read again then; NOT_READY where there is neither. Reaches no register. Errors: STATE, QUEUE_PAIR; NEEDS_RESET also where
+ * the next rx_peek will break the queue. Group: receive. */
 int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair);
+
+/* The slot that was posted first of those that the device has, used or not; NOT_READY where it has none. Errors: STATE,
+ * QUEUE_PAIR. Group: receive. */
+int32_t virtio_net_rx_oldest(const struct virtio_net *net, uint32_t queue_pair);
+
+/* Ends the external buffer of the slot in packet->slot, which rx_peek has lent or a reset has lost: writes what
+ * virtio_net_rx_reap does, and frees the slot. Works in every state but closed. Errors: SLOT. Group: receive. */
+int32_t virtio_net_rx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet);
 
 /* Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: receive. */
 uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot);
@@ -521,8 +531,8 @@ int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
  * notified, else 0. */
 int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags);
 
-/* Returns external buffers that will not be filled, after virtio_net_stop, with LOST: of each packet `cookie`, `slot` and
- * `flags` are written. flags: 0. Works in every state but closed. */
+/* Returns external buffers that will not be filled, after virtio_net_stop, with LOST: of each packet `cookie`, `slot`, `flags`,
+ * and `data`, `device_address` and `length` as they were posted, are written. flags: 0. Works in every state but closed. */
 int32_t virtio_net_rx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 

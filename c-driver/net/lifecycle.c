@@ -517,6 +517,8 @@ static void arrange(struct virtio_net *net)
     tx->index = NET_QUEUE_TX;
     rx->index = NET_QUEUE_RX;
     rx->device_writes = 1;
+    tx->pooled = options->tx_buffer_bytes != VIRTIO_NET_NO_POOL;
+    rx->pooled = options->rx_buffer_bytes != VIRTIO_NET_NO_POOL;
     if (net->device.transport.registers != NULL)
         tx->notify_register = rx->notify_register = net->device.transport.registers + VIRTIO_MMIO_QUEUE_NOTIFY;
     net->rx.trust_header = options->flags & VIRTIO_NET_OPTION_TRUST_HEADER;

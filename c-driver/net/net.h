@@ -105,6 +105,11 @@ int32_t vn_net_tx_collect(struct virtio_net *net) VIRTIO_HIDDEN;
  * was reset. */
 int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_packet *packets, uint32_t count) VIRTIO_HIDDEN;
 
+/* Ends an external buffer that is held: tells its owner what it was, and frees its slot. */
+void vn_net_hand_out(struct virtio_ring *ring, uint16_t number, struct virtio_net_packet *packet) VIRTIO_HIDDEN;
+/* Whether a look at the receive queue would find a frame, break the queue, or give a starved device buffers again. */
+bool vn_net_rx_due(const struct virtio_net *net) VIRTIO_HIDDEN;
+
 /* Whether pools and slots exist: running, failed or stopped. */
 VIRTIO_INLINE bool net_has_memory(const struct virtio_net *net)
 {

@@ -69,7 +69,7 @@ static int32_t examine(struct virtio_net *net, const struct virtio_slot *slot, u
 {
     struct net_rx *rx = &net->rx;
     bool external = (slot->length & VIRTIO_SLOT_EXTERNAL) != 0;
-    uint32_t posted = external ? slot->length & VIRTIO_SLOT_LENGTH : rx->ring.buffer_length;
+    uint32_t posted = external ? (slot->length & VIRTIO_SLOT_LENGTH) + rx->ring.header_length : rx->ring.buffer_length;
     uint64_t *reason = NULL;
     if (VIRTIO_UNLIKELY(net->sync))
         sync_for_cpu(net, slot->data, used_length, posted);
@@ -83,6 +83,14 @@ static int32_t examine(struct virtio_net *net, const struct virtio_slot *slot, u
         return (int32_t)(used_length - rx->ring.header_length);
     counter_add(reason, 1);
     return external ? 0 : -1;
+}
+
+/* What `examine` would find, without counting it. The header may be stale where the platform must be told to sync it first. */
+static bool is_frame(const struct virtio_net *net, const uint8_t *frame, uint32_t used_length)
+{
+    const struct virtio_ring *ring = &net->rx.ring;
+    return used_length <= ring->buffer_length && used_length >= ring->header_length + ETHERNET_HEADER_BYTES &&
+           (net->sync || net->rx.trust_header || header_is_plain(frame - ring->header_length, false));
 }
 
 /* How many used elements there are. */
@@ -515,16 +523,73 @@ int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint3
     return release(net, queue_pair, flags, packets, count, done);
 }
 
+/* A buffer that was lost, and of which its owner does not know yet. */
+static bool find_lost(const struct virtio_ring *ring, uint16_t *slot)
+{
+    const struct virtio_slot *slots = ring_slots(ring);
+    for (uint16_t counter = ring_first_held(ring); counter != ring->used_index; counter++) {
+        *slot = slots[counter & ring->slot_mask].order;
+        if ((slots[*slot].length & VIRTIO_SLOT_LOST) != 0)
+            return true;
+    }
+    return false;
+}
+
 VIRTIO_SMALL int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
 {
-    int32_t ready = virtio_net_rx_ready(net, queue_pair);
-    if (ready <= 0)
-        return ready < 0 ? ready : VIRTIO_NET_ERROR_NOT_READY;
+    uint16_t lost = 0;
+    if (net != NULL && queue_pair == 0 && net_has_memory(net) && find_lost(&net->rx.ring, &lost))
+        return lost;
+    if (!net_acceptable(net, net, NET_QUEUE_RX, queue_pair, 0))
+        return vn_net_refuse(net, net, NET_QUEUE_RX, queue_pair, 0);
     const struct virtio_ring *ring = &net->rx.ring;
-    uint32_t id = shared_load32(&ring->used->ring[ring->used_index & ring->ring_mask].id);
-    bool in_flight = ring_slot_in(ring, ring_slots(ring), id, ring->used_index, ring_usable_by_device(ring));
-    /* One that is not breaks the queue, which the next peek does. */
-    return in_flight ? (int32_t)id : VIRTIO_NET_ERROR_NOT_READY;
+    uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
+    if (ready == 0)
+        return VIRTIO_NET_ERROR_NOT_READY;
+    uint32_t id = shared_load32(&ring_used_element(ring, ring->used_index)->id);
+    uint16_t in_flight = ring_usable_by_device(ring);
+    if (ready > in_flight || !ring_slot_in(ring, ring_slots(ring), id, ring->used_index, in_flight))
+        return VIRTIO_NET_ERROR_NEEDS_RESET;
+    return (int32_t)id;
+}
+
+VIRTIO_SMALL int32_t virtio_net_rx_oldest(const struct virtio_net *net, uint32_t queue_pair)
+{
+    if (net == NULL || queue_pair != 0 || !net_has_memory(net))
+        return vn_net_refuse(net, net, NET_QUEUE_RX, queue_pair, 0);
+    const struct virtio_ring *ring = &net->rx.ring;
+    return ring_in_flight(ring) != 0 ? *ring_order(ring, ring->used_index) : VIRTIO_NET_ERROR_NOT_READY;
+}
+
+VIRTIO_SMALL int32_t virtio_net_rx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
+{
+    if (net == NULL || packet == NULL || queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
+        return vn_net_refuse(net, packet, NET_QUEUE_RX, queue_pair, 0);
+    struct virtio_ring *ring = &net->rx.ring;
+    if (ring->pooled || !ring_is_held(ring, ring_slots(ring), packet->slot))
+        return VIRTIO_NET_ERROR_SLOT;
+    vn_net_hand_out(ring, packet->slot, packet);
+    return VIRTIO_NET_SUCCESS;
+}
+
+VIRTIO_SMALL bool vn_net_rx_due(const struct virtio_net *net)
+{
+    const struct virtio_ring *ring = &net->rx.ring;
+    const struct virtio_slot *slots = ring_slots(ring);
+    if (!ring_is_usable(ring))
+        return false;
+    uint16_t posted = ring_usable_by_device(ring);
+    uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
+    if (!ring->pooled || ready > posted)
+        return ready != 0;
+    for (uint16_t i = 0; i < ready; i++) {
+        const struct virtq_used_element *element = ring_used_element(ring, (uint16_t)(ring->used_index + i));
+        uint32_t id = shared_load32(&element->id);
+        if (!ring_slot_in(ring, slots, id, ring->used_index, posted) ||
+            is_frame(net, slots[id].data, shared_load32(&element->length)))
+            return true;
+    }
+    return ready != 0 && ready == posted;
 }
 
 VIRTIO_SMALL uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
@@ -567,7 +632,8 @@ VIRTIO_SMALL int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_p
         uint16_t slot = ring_prepare(ring, slots);
         slots[slot].cookie = packets[done].cookie;
         slots[slot].data = packets[done].data;
-        slots[slot].length = VIRTIO_SLOT_EXTERNAL | (packets[done].length + ring->header_length);
+        slots[slot].device_address = packets[done].device_address;
+        slots[slot].length = VIRTIO_SLOT_EXTERNAL | packets[done].length;
         ring->externals++;
         vn_ring_place_buffer(ring, slot, packets[done].device_address, packets[done].length);
         if (net->sync)

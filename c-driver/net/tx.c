@@ -154,6 +154,11 @@ VIRTIO_INLINE void keep_external(struct virtio_ring *ring, struct virtio_slot *s
     slot->cookie = packet->cookie;
     slot->length |= VIRTIO_SLOT_EXTERNAL;
     ring->externals++;
+    if (!ring->pooled) {
+        slot->data = packet->data;
+        slot->device_address = packet->device_address;
+        slot->length |= packet->length;
+    }
     if ((packet->flags & VIRTIO_NET_PACKET_HAS_HEADER) == 0)
         clear_header(packet->data, ring->header_length);
 }
@@ -498,13 +503,6 @@ int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_
     return vn_ring_kick(&net->tx.ring, &net->device.transport);
 }
 
-/* A slot that carried an external buffer points at its own again. */
-VIRTIO_INLINE void restore_pool_buffer(struct virtio_ring *ring, const struct virtio_slot *slot, uint16_t number)
-{
-    if (slot->data != NULL && ring_is_usable(ring))
-        vn_ring_place_buffer(ring, number, slot->device_address, 0);
-}
-
 VIRTIO_INLINE void hand_out(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t number,
                             struct virtio_net_packet *packet)
 {
@@ -514,10 +512,22 @@ VIRTIO_INLINE void hand_out(struct virtio_ring *ring, struct virtio_slot *slots,
     packet->flags = VIRTIO_NET_PACKET_EXTERNAL;
     if ((slot->length & VIRTIO_SLOT_LOST) != 0)
         packet->flags |= VIRTIO_NET_PACKET_LOST;
-    slot->length &= ~(VIRTIO_SLOT_EXTERNAL | VIRTIO_SLOT_LOST);
-    restore_pool_buffer(ring, slot, number);
+    if (!ring->pooled) {
+        packet->data = slot->data;
+        packet->device_address = slot->device_address;
+        packet->length = slot->length & VIRTIO_SLOT_LENGTH;
+    } else if (ring_is_usable(ring)) {
+        /* The slot points at its own buffer again. */
+        vn_ring_place_buffer(ring, number, slot->device_address, 0);
+    }
+    slot->length &= ~(VIRTIO_SLOT_EXTERNAL | VIRTIO_SLOT_LOST | VIRTIO_SLOT_LENGTH);
     ring->externals--;
     ring_release(ring, slots, number);
+}
+
+void vn_net_hand_out(struct virtio_ring *ring, uint16_t number, struct virtio_net_packet *packet)
+{
+    hand_out(ring, ring_slots(ring), number, packet);
 }
 
 int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_packet *packets, uint32_t count)
@@ -588,12 +598,12 @@ int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pai
     return ready <= ring_usable_by_device(ring) ? in_flight - ready : in_flight;
 }
 
-VIRTIO_SMALL int32_t virtio_net_undecided(const struct virtio_net *net, uint32_t queue_pair)
+VIRTIO_SMALL int32_t virtio_net_due(const struct virtio_net *net, uint32_t queue_pair)
 {
     if (net == NULL || queue_pair != 0 || net->state != VIRTIO_NET_STATE_RUNNING)
         return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, 0);
-    return (ring_is_undecided(&net->rx.ring) ? VIRTIO_NET_IRQ_RX : 0) |
-           (ring_is_undecided(&net->tx.ring) ? VIRTIO_NET_IRQ_TX : 0);
+    bool receive = vn_net_rx_due(net) || vn_ring_is_waited_for(&net->rx.ring);
+    return (receive ? VIRTIO_NET_IRQ_RX : 0) | (vn_ring_is_waited_for(&net->tx.ring) ? VIRTIO_NET_IRQ_TX : 0);
 }
 
 VIRTIO_SMALL int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair)

@@ -3,6 +3,14 @@
  */
 #include "ring.h"
 
+/* Whether the device wants to be told of any of the `fresh` entries from index `before` on, as far as its wish can be seen. */
+VIRTIO_INLINE bool wishes(const struct virtio_ring *ring, uint16_t before, uint16_t fresh)
+{
+    if (ring->event_index)
+        return (uint16_t)(shared_load16(ring->avail_event) - before) < fresh;
+    return fresh != 0 && (shared_load16(&ring->used->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
+}
+
 /*
  * 2.7.7.1, 2.7.10: whether the device wants to be told of anything published since `decided`.
  *
@@ -17,14 +25,18 @@ VIRTIO_INLINE bool decide(struct virtio_ring *ring)
     uint16_t fresh = (uint16_t)(ring->published - before);
     /* Without it the load could pass the store of avail.idx, and driver and device each miss the other's word. */
     barrier_full();
-    bool wanted = ring->event_index ? (uint16_t)(shared_load16(ring->avail_event) - before) < fresh
-                                    : fresh != 0 && (shared_load16(&ring->used->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
-    if (VIRTIO_UNLIKELY(wanted))
+    if (VIRTIO_UNLIKELY(wishes(ring, before, fresh)))
         return true;
     bool busy = (uint16_t)(shared_load16(&ring->used->index) - before) >= fresh;
     if (VIRTIO_LIKELY(busy))
         ring->decided = ring->published;
     return false;
+}
+
+bool vn_ring_is_waited_for(const struct virtio_ring *ring)
+{
+    return ring_is_usable(ring) && ring_is_undecided(ring) &&
+           wishes(ring, ring->decided, (uint16_t)(ring->published - ring->decided));
 }
 
 int32_t vn_ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport)

@@ -43,12 +43,12 @@ enum virtio_layout {
 /* What the driver knows of a slot and of a position. In memory that the device cannot reach. */
 struct virtio_slot {
     uint64_t cookie; /* of an external buffer */
-    uint8_t *data;   /* the pool buffer's frame, NULL without a pool */
+    uint8_t *data;   /* the pool buffer's frame; without a pool that of the external buffer */
 #if UINTPTR_MAX == 0xffffffff
     uint32_t data_padding;
 #endif
     uint64_t device_address; /* the same for the device */
-    uint32_t length;         /* bytes of an external receive buffer, and the bits above */
+    uint32_t length;         /* bytes for the frame of an external buffer without a pool, and the bits above */
     uint16_t order;          /* the slot at this position */
     uint16_t position;       /* where this slot is */
 };
@@ -97,6 +97,7 @@ struct virtio_ring {
     uint8_t layout;        /* enum virtio_layout */
     uint8_t frame_shift;   /* frame_descriptors[slot << frame_shift] */
     uint8_t device_writes; /* a receive queue */
+    uint8_t pooled;        /* each slot has a buffer of its own */
 
     uint64_t kicks;
     uint64_t rekicks;
@@ -296,6 +297,9 @@ VIRTIO_INLINE bool ring_is_undecided(const struct virtio_ring *ring)
 {
     return ring->decided != ring->published && shared_load16(&ring->used->index) != ring->published;
 }
+
+/* Whether such a device sleeps: its wish can be seen by now, and nobody has answered it. */
+bool vn_ring_is_waited_for(const struct virtio_ring *ring) VIRTIO_HIDDEN;
 
 /* Asks for an interrupt at the next completion, and tells whether there is one already. */
 bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;

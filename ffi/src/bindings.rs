@@ -582,7 +582,7 @@ unsafe extern "C" {
         queue_pair: u32,
         packet: *mut virtio_net_packet,
     ) -> i32;
-    pub fn virtio_net_undecided(net: *const virtio_net, queue_pair: u32) -> i32;
+    pub fn virtio_net_due(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_tx_free(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_tx_in_flight(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_receive(
@@ -614,6 +614,12 @@ unsafe extern "C" {
         count: u32,
     ) -> i32;
     pub fn virtio_net_rx_next(net: *const virtio_net, queue_pair: u32) -> i32;
+    pub fn virtio_net_rx_oldest(net: *const virtio_net, queue_pair: u32) -> i32;
+    pub fn virtio_net_rx_take(
+        net: *mut virtio_net,
+        queue_pair: u32,
+        packet: *mut virtio_net_packet,
+    ) -> i32;
     pub fn virtio_net_rx_frame(
         net: *const virtio_net,
         queue_pair: u32,

@@ -166,7 +166,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// the caller's.
     ///
     /// # Errors
-    /// `IoError` where the device does not come up. It may be tried again.
+    /// `IoError` where the device does not come up. It may be tried again. A device that comes up with queues of another size is refused while
+    /// buffers are lent or frames wait that were received before: receive and return all of them, then try again.
     pub fn recover(&mut self) -> Result {
         // What is given back here cannot stand in the way of another number of slots. A broken queue says so, which is why we are here.
         let _ = self.harvest();
@@ -207,16 +208,20 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
 
     /// Whether [`Self::send`] would post a frame without waiting. Room counts that the device has made and nobody has looked for.
     pub fn can_send(&self) -> bool {
-        self.is_usable() && self.net.tx_in_flight() < usize::from(self.slots)
+        self.net.is_usable() && self.net.tx_in_flight() < usize::from(self.slots)
     }
 
-    /// Whether to call [`Self::receive`]: a frame waits. It is also true where `receive` has something else to do, and may answer `NotReady`: the
-    /// device has no buffer left and some were dropped, or it may have to be notified again.
+    /// Whether [`Self::receive`] has a frame. What waits and is no frame does not count.
+    ///
+    /// In three states it is true and `receive` may still answer `NotReady`, because nothing would ever come otherwise: the device sleeps over
+    /// buffers or frames, because a notification was left out through no fault of the driver's (without EVENT_IDX that looks the same as a device that
+    /// sleeps over nothing, once after it had run dry); it has no buffer left, because all are
+    /// full of what is no frame; or because all were lent, and some were dropped.
     pub fn can_recv(&self) -> bool {
         // SAFETY: the pool lives until the driver releases it.
         let returned = || unsafe { self.pool.as_ref() }.any_returned();
         let starved = self.out + u16::from(self.recycled) >= self.rx_slots;
-        self.next < self.seen || self.net.rx_ready() != 0 || self.net.is_undecided() || starved && returned()
+        self.next < self.seen || self.net.is_due() || starved && returned()
     }
 
     /// Does what is due: takes back what was sent and what was dropped, and repeats a notification where one was wrongly left out. [`Self::receive`]
@@ -228,11 +233,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.harvest()?;
         self.flush_back()?;
         self.reap()
-    }
-
-    fn is_usable(&self) -> bool {
-        // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_tx_free(self.net.shared_handle(), 0) >= 0 }
     }
 
     /// The next received frame. Give it back with [`Self::recycle_rx_buffer`], or drop it.

@@ -93,8 +93,9 @@ impl Options {
         self
     }
 
-    /// No receive pool: every receive buffer is the caller's.
-    pub(crate) fn without_receive_pool(mut self) -> Self {
+    /// No pools: every buffer is the caller's.
+    pub(crate) fn without_pools(mut self) -> Self {
+        self.0.tx_buffer_bytes = VIRTIO_NET_NO_POOL;
         self.0.rx_buffer_bytes = VIRTIO_NET_NO_POOL;
         self
     }
@@ -486,11 +487,17 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         Error::check(unsafe { virtio_net_rx_ready(self.shared_handle(), 0) }).unwrap_or(0) as usize
     }
 
-    /// Whether it is not known yet if the device must be notified, so that a call that looks for completions has something to do.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn is_undecided(&self) -> bool {
+    /// Whether frames can be sent at all: the device is up, and its transmit queue not broken.
+    pub(crate) fn is_usable(&self) -> bool {
         // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_undecided(self.shared_handle(), 0) > 0 }
+        unsafe { virtio_net_tx_free(self.shared_handle(), 0) >= 0 }
+    }
+
+    /// Whether a call that looks for received or sent frames has something to do.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn is_due(&self) -> bool {
+        // SAFETY: the handle is that of a driver.
+        unsafe { virtio_net_due(self.shared_handle(), 0) > 0 }
     }
 
     /// Copies a frame of 14 bytes or more to a slot and posts it.

@@ -21,6 +21,8 @@ impl Error {
     pub const QUEUE_FULL: Self = Self(sys::VIRTIO_NET_ERROR_QUEUE_FULL);
     /// The device broke a rule or asked for a reset: `recover`.
     pub const NEEDS_RESET: Self = Self(sys::VIRTIO_NET_ERROR_NEEDS_RESET);
+    /// The driver was stopped, or never came up.
+    pub const STATE: Self = Self(sys::VIRTIO_NET_ERROR_STATE);
     /// The buffer is smaller than the received frame, which stays where it is.
     pub const BUFFER_TOO_SMALL: Self = Self(sys::VIRTIO_NET_ERROR_BUFFER_TOO_SMALL);
 

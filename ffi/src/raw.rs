@@ -3,27 +3,47 @@
 //! A token is a slot. The first tokens are 0, 1, 2 … in order, and every token is below `QUEUE_SIZE`. Where it differs from the original:
 //!
 //! - Completions may be taken in any order: `transmit_complete` takes any token that the device has returned, not the next one only.
-//! - `send` copies the frame to a slot's own buffer and returns once it is posted, whatever else is in flight. It refuses a frame below 14 or
-//!   above 1,518 bytes. These buffers take `QUEUE_SIZE` times 1,536 bytes of DMA memory.
+//! - `send` copies the frame to a buffer of its own and returns once it is posted, whatever else is in flight. It refuses a frame below 14 or
+//!   above 1,518 bytes. The first call takes four pages of DMA memory for that.
 //! - `receive_wait` refuses to begin while other receive buffers are posted: they would be filled first.
+//! - A device that breaks a rule is reset by the call that notices. Whatever was posted then comes back, each token with `IoError`, and the next
+//!   call that posts brings the device up again.
+//! - Dropping the driver takes every buffer back from the device, and from the `Hal`.
 
 use super::driver::{Info, NetDevice, Options, Statistics};
 use super::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
-use super::virtio_drivers::{BufferDirection, Error, Hal, Result};
-use crate::Error as DriverError;
+use super::virtio_drivers::{BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr, Result};
 use crate::sys::*;
+use crate::{Error as DriverError, ErrorDetail};
 use core::ptr::NonNull;
 
 /// A virtio network card over the caller's buffers, with the interface of `virtio_drivers::device::net::VirtIONetRaw`.
 ///
 /// `QUEUE_SIZE` is a power of two from 1 to 32,768; anything else does not compile.
+///
+/// Drop the driver before the buffers that it still has: its end hands them back to the `Hal`, which may write them.
 pub struct VirtIONetRaw<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     net: NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>,
+    own: OwnBuffers,
+    /// A filled buffer that was taken from the ring and not yet by the caller.
+    seen: Option<Seen>,
     /// Receive buffers that the caller has not completed.
     posted: u16,
     header: u8,
 }
+
+/// A filled buffer.
+struct Seen {
+    slot: u16,
+    /// Bytes of the frame; 0 where the device told a length that cannot be.
+    length: u16,
+}
+
+// SAFETY: the buffers for `send` belong to the driver alone. All else is as in `NetDevice`.
+unsafe impl<H: Hal, T: Transport + Send, const QUEUE_SIZE: usize> Send for VirtIONetRaw<H, T, QUEUE_SIZE> {}
+// SAFETY: nothing reaches those buffers through a shared reference.
+unsafe impl<H: Hal, T: Transport + Sync, const QUEUE_SIZE: usize> Sync for VirtIONetRaw<H, T, QUEUE_SIZE> {}
 
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZE> {
     /// Sets the device up. No buffer is posted.
@@ -33,10 +53,10 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     pub fn new(transport: T) -> Result<Self> {
         const { check_queue_size(QUEUE_SIZE) };
         // A `Hal` may copy what the device wrote only when the buffer is unshared, so C must not judge headers before that.
-        let options = Options::new().with_some_mac().without_receive_pool().trust_header();
+        let options = Options::new().with_some_mac().without_pools().trust_header();
         let net = NetDevice::new(transport, options).map_err(translate)?;
         let header = net.info().header_length as u8;
-        Ok(Self { net, posted: 0, header })
+        Ok(Self { net, own: OwnBuffers::default(), seen: None, posted: 0, header })
     }
 
     /// What was agreed with the device.
@@ -49,6 +69,12 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     #[must_use]
     pub fn stats(&self) -> Statistics {
         self.net.stats()
+    }
+
+    /// What caused the last error that the device or the host is to blame for.
+    #[must_use]
+    pub fn last_error(&self) -> Option<ErrorDetail> {
+        self.net.last_error()
     }
 
     /// Acknowledges the interrupt and tells what it was about.
@@ -75,7 +101,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
 
     /// Whether [`Self::transmit_begin`] has a slot. Those of completed requests are taken until [`Self::transmit_complete`].
     pub fn can_send(&self) -> bool {
-        self.net.tx_free() != 0
+        // Where less is in flight than `send` has posted, a buffer of its own has come back.
+        self.net.tx_free() != 0 || self.net.tx_in_flight() < self.own.posted() && self.net.is_usable()
     }
 
     /// Writes the header that must precede a frame, and returns its length.
@@ -91,84 +118,81 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Posts a buffer that holds a header, as [`Self::fill_buffer_header`] writes it, and a frame. Returns the token of the request.
     ///
     /// # Errors
-    /// `InvalidParam` for a frame below 14 bytes or above what the device takes; `QueueFull`; `IoError` where the device needs a reset.
+    /// `InvalidParam` for a frame below 14 bytes or above what the device takes; `QueueFull`; `IoError` where the device needed a reset
+    /// and does not come up.
     ///
     /// # Safety
     /// The buffer stays where it is and as it is until [`Self::transmit_complete`] has returned for the token, or the driver is dropped.
     pub unsafe fn transmit_begin(&mut self, tx_buf: &[u8]) -> Result<u16> {
-        let frame = tx_buf.get(usize::from(self.header)..).ok_or(Error::InvalidParam)?;
+        let header = usize::from(self.header);
+        if tx_buf.len() < header {
+            return Err(Error::InvalidParam);
+        }
+        let buffer = NonNull::from(tx_buf);
         // SAFETY: the buffer stays in place by the caller's promise.
-        let address = unsafe { H::share(NonNull::from(tx_buf), BufferDirection::DriverToDevice) };
-        let packet = virtio_net_packet {
-            cookie: address,
-            data: frame.as_ptr().cast_mut(),
-            device_address: address + u64::from(self.header),
-            length: u32::try_from(frame.len()).unwrap_or(u32::MAX),
-            flags: VIRTIO_NET_PACKET_HAS_HEADER,
-            ..Default::default()
-        };
+        let address = unsafe { H::share(buffer, BufferDirection::DriverToDevice) };
+        // SAFETY: the buffer is at least as long as the header.
+        let mut packet = unsafe { packet_behind(header, buffer, address) };
+        packet.flags = VIRTIO_NET_PACKET_HAS_HEADER;
         self.post(packet).inspect_err(|_| {
             // SAFETY: this is what was shared, and the driver did not take it.
-            unsafe { H::unshare(address, NonNull::from(tx_buf), BufferDirection::DriverToDevice) };
+            unsafe { H::unshare(address, buffer, BufferDirection::DriverToDevice) };
         })
     }
 
     /// The token of a request that the device has completed, if there is one. It stays that until [`Self::transmit_complete`].
     pub fn poll_transmit(&mut self) -> Option<u16> {
-        // SAFETY: the handle is that of a driver.
-        let slot = unsafe { virtio_net_tx_next(self.net.handle(), 0) };
-        DriverError::check(slot).ok().map(|slot| slot as u16)
+        loop {
+            // SAFETY: the handle is that of a driver.
+            let slot = DriverError::check(unsafe { virtio_net_tx_next(self.net.handle(), 0) });
+            match slot.map(|slot| slot as u16) {
+                Ok(slot) if self.own.has(slot) => self.take_own_back().ok()?,
+                Ok(slot) => return Some(slot),
+                // What it had comes back now, if it confirms the reset.
+                Err(DriverError::NEEDS_RESET) if self.reset() => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Ends a request and returns the bytes that the device says it has written, which are none.
     ///
     /// # Errors
-    /// `NotReady` where the device has not completed it.
+    /// `NotReady` where the device has not completed it; `IoError` where the device was reset first (the buffer is the caller's again).
     ///
     /// # Safety
     /// The buffer is the one that [`Self::transmit_begin`] returned the token for.
     pub unsafe fn transmit_complete(&mut self, token: u16, tx_buf: &[u8]) -> Result<usize> {
         // What has come back is known after a look.
         let _ = self.poll_transmit();
-        let mut packet = virtio_net_packet { slot: token, ..Default::default() };
-        // SAFETY: the handle is that of a driver.
-        let code = unsafe { virtio_net_tx_take(self.net.handle(), 0, &mut packet) };
-        if code == VIRTIO_NET_ERROR_SLOT {
-            return Err(Error::NotReady);
-        }
-        DriverError::check(code).map_err(translate)?;
+        let sent = if self.own.has(token) { None } else { self.take_sent(token) };
+        let packet = sent.ok_or(Error::NotReady)?;
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
         unsafe { H::unshare(packet.cookie, NonNull::from(tx_buf), BufferDirection::DriverToDevice) };
-        Ok(0)
+        if packet.flags & VIRTIO_NET_PACKET_LOST != 0 { Err(Error::IoError) } else { Ok(0) }
     }
 
     /// Posts an empty buffer for a header and a frame. Returns its token.
     ///
     /// # Errors
-    /// `InvalidParam` below 1,526 bytes; `QueueFull`; `IoError` where the device needs a reset.
+    /// `InvalidParam` below 1,526 bytes; `QueueFull`; `IoError` where the device needed a reset and does not come up.
     ///
     /// # Safety
-    /// The buffer stays where it is, and nobody reads or writes it, until [`Self::receive_complete`] has returned for the token. A driver that is
-    /// dropped before resets the device, but cannot tell whether that was confirmed: what was posted then should not be used again.
+    /// The buffer stays where it is, and nobody reads or writes it, until [`Self::receive_complete`] has returned a result other than `NotReady` or
+    /// `WrongToken` for the token, or the driver is dropped. The drop resets the device, but cannot tell whether that was confirmed:
+    /// what was posted then should not be used again.
     pub unsafe fn receive_begin(&mut self, rx_buf: &mut [u8]) -> Result<u16> {
         if rx_buf.len() < MIN_BUFFER_LEN {
             return Err(Error::InvalidParam);
         }
-        let header = usize::from(self.header);
-        let buffer = NonNull::from(rx_buf);
+        let buffer = usable(rx_buf);
         // SAFETY: the buffer stays in place by the caller's promise.
         let address = unsafe { H::share(buffer, BufferDirection::DeviceToDriver) };
-        let mut packet = virtio_net_packet {
-            cookie: address,
-            // SAFETY: the buffer is longer than the header.
-            data: unsafe { buffer.cast::<u8>().add(header) }.as_ptr(),
-            device_address: address + header as u64,
-            length: u32::try_from(buffer.len() - header).unwrap_or(u32::MAX).min(u32::from(u16::MAX)),
-            ..Default::default()
-        };
+        // SAFETY: the buffer is longer than the header.
+        let mut packet = unsafe { packet_behind(usize::from(self.header), buffer, address) };
         // SAFETY: the buffer is the driver's until the token is completed.
-        let code = unsafe { virtio_net_rx_post(self.net.handle(), 0, 0, &mut packet, 1) };
-        if let Err(error) = DriverError::check(code) {
+        let posted = self.revived(|net| unsafe { virtio_net_rx_post(net.handle(), 0, 0, &mut packet, 1) });
+        if let Err(error) = posted {
             // SAFETY: this is what was shared, and the driver did not take it.
             unsafe { H::unshare(address, buffer, BufferDirection::DeviceToDriver) };
             return Err(translate(error));
@@ -177,67 +201,73 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         Ok(packet.slot)
     }
 
-    /// The token of the next buffer that the device has filled, if there is one.
+    /// The token of the next buffer that the device has filled, if there is one; or of one that [`Self::receive_complete`] ends with an error,
+    /// because the device broke a rule.
     pub fn poll_receive(&self) -> Option<u16> {
+        if let Some(seen) = &self.seen {
+            return Some(seen.slot);
+        }
+        let net = self.net.shared_handle();
         // SAFETY: the handle is that of a driver.
-        let slot = unsafe { virtio_net_rx_next(self.net.shared_handle(), 0) };
-        DriverError::check(slot).ok().map(|slot| slot as u16)
+        let slot = DriverError::check(unsafe { virtio_net_rx_next(net, 0) }).or_else(|error| match error {
+            // SAFETY: as above.
+            DriverError::NEEDS_RESET => DriverError::check(unsafe { virtio_net_rx_oldest(net, 0) }),
+            error => Err(error),
+        });
+        slot.ok().map(|slot| slot as u16)
     }
 
     /// Ends a request: the buffer holds a header and a frame, of the lengths returned.
     ///
     /// # Errors
-    /// `NotReady` where no buffer has been filled; `WrongToken` where it is not this one's turn; `IoError` where the device told a length that
-    /// cannot be (the buffer is the caller's again), or needs a reset.
+    /// `NotReady` where no buffer has been filled, and `WrongToken` where it is not this one's turn: the buffer stays the device's. `IoError` where
+    /// the device told a length that cannot be, or was reset: the buffer is the caller's again.
     ///
     /// # Safety
     /// The buffer is the one that [`Self::receive_begin`] returned the token for.
     pub unsafe fn receive_complete(&mut self, token: u16, rx_buf: &mut [u8]) -> Result<(usize, usize)> {
-        let mut packet = virtio_net_packet::default();
-        let waiting = self.net.rx_ready() != 0;
-        match self.poll_receive() {
-            Some(next) if next == token => {}
-            Some(_) => return Err(Error::WrongToken),
-            // Something waits, and it is no buffer that the device has: the look below breaks the queue.
-            None if waiting => {}
-            None => {
-                // SAFETY: with a count of 0 no packet is written; the call tells whether the queue is broken.
-                let code = unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, &mut packet, 0) };
-                return Err(DriverError::check(code).map_or_else(translate, |_| Error::NotReady));
-            }
+        if self.seen.is_none() {
+            self.look_for_frame();
         }
-        // SAFETY: there is room for one packet.
-        let code = unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, &mut packet, 1) };
-        if DriverError::check(code).map_err(translate)? == 0 {
-            return Err(Error::IoError);
-        }
+        let seen = self.seen.take_if(|seen| seen.slot == token);
+        // One that was lost is nobody's turn.
+        let Some(packet) = self.take_received(token) else {
+            return Err(if self.seen.is_some() { Error::WrongToken } else { Error::NotReady });
+        };
         self.posted -= 1;
-        // SAFETY: the slot was just lent.
-        let code = unsafe { virtio_net_rx_release(self.net.handle(), 0, 0, &packet, 1) };
-        if packet.slot != token {
-            // The device changed what it had said. The other buffer's token is gone, its owner learns that by the same error.
-            return Err(Error::IoError);
-        }
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
-        unsafe { H::unshare(packet.cookie, NonNull::from(rx_buf), BufferDirection::DeviceToDriver) };
-        DriverError::check(code).map_err(translate)?;
-        if packet.length == 0 {
-            return Err(Error::IoError);
-        }
-        Ok((usize::from(self.header), packet.length as usize))
+        unsafe { H::unshare(packet.cookie, usable(rx_buf), BufferDirection::DeviceToDriver) };
+        let length = seen.map_or(0, |seen| usize::from(seen.length));
+        if length == 0 { Err(Error::IoError) } else { Ok((usize::from(self.header), length)) }
     }
 
     /// Copies a frame and sends it: posts it and returns.
     ///
     /// # Errors
-    /// `InvalidParam` for a frame below 14 or above 1,518 bytes; `QueueFull` where no slot becomes free for long; `IoError` where the device
-    /// needs a reset.
+    /// `InvalidParam` for a frame below 14 or above 1,518 bytes; `DmaError` where the `Hal` has no memory for the copy; `QueueFull` where the slots
+    /// are taken by requests that [`Self::transmit_complete`] has not ended, or the device sends nothing for long; `IoError` where the device
+    /// needed a reset and does not come up.
     pub fn send(&mut self, tx_buf: &[u8]) -> Result {
+        if tx_buf.len() > OWN_FRAME {
+            return Err(Error::InvalidParam);
+        }
+        self.own.allocate::<H>(QUEUE_SIZE)?;
         for _ in 0..WAIT_LOOKS {
-            match self.net.send(tx_buf) {
-                Err(DriverError::QUEUE_FULL) => core::hint::spin_loop(),
-                outcome => return outcome.map_err(translate),
+            let Some(place) = self.own.free() else {
+                self.take_own_back()?;
+                core::hint::spin_loop();
+                continue;
+            };
+            let packet = self.own.fill(place, tx_buf)?;
+            match self.post(packet) {
+                Err(Error::QueueFull) if self.own.posted() != 0 => self.take_own_back()?,
+                Err(error) => return Err(error),
+                Ok(slot) => {
+                    self.own.set(place, slot);
+                    return Ok(());
+                }
             }
+            core::hint::spin_loop();
         }
         Err(Error::QueueFull)
     }
@@ -246,22 +276,18 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     ///
     /// # Errors
     /// `InvalidParam` below 1,526 bytes; `AlreadyUsed` while other receive buffers are posted; `IoError` where the device told a length that cannot
-    /// be, or needs a reset. The buffer is the caller's again in each case: where the device does not confirm a reset, the call
-    /// does not return.
+    /// be, or was reset. The buffer is the caller's again in each case: where the device does not confirm a reset, the call does not
+    /// return.
     pub fn receive_wait(&mut self, rx_buf: &mut [u8]) -> Result<(usize, usize)> {
         if self.posted != 0 {
             return Err(Error::AlreadyUsed);
         }
-        // SAFETY: the buffer is not touched until the request has ended or the device was reset.
+        // SAFETY: the buffer is not touched until the request has ended.
         let token = unsafe { self.receive_begin(rx_buf)? };
         loop {
             // SAFETY: the buffer is the one of the token.
             match unsafe { self.receive_complete(token, rx_buf) } {
                 Err(Error::NotReady) => core::hint::spin_loop(),
-                Err(Error::IoError) if self.posted != 0 => {
-                    self.take_receive_buffer_back(rx_buf);
-                    return Err(Error::IoError);
-                }
                 outcome => return outcome,
             }
         }
@@ -270,27 +296,262 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
 
 /// What the public calls are made of.
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZE> {
-    fn post(&mut self, mut packet: virtio_net_packet) -> Result<u16> {
-        // SAFETY: header and frame stay as they are until the token is completed, by the promise of each caller.
-        let code = unsafe { virtio_net_tx_post(self.net.handle(), 0, 0, &mut packet, 1) };
-        DriverError::check(code).map_err(translate)?;
-        Ok(packet.slot)
+    /// Posts to the device, which is brought up first where it was reset.
+    fn revived(
+        &mut self,
+        mut post: impl FnMut(&mut NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>) -> i32,
+    ) -> core::result::Result<u32, DriverError> {
+        match DriverError::check(post(&mut self.net)) {
+            Err(DriverError::NEEDS_RESET | DriverError::STATE) => {
+                self.net.recover()?;
+                let before = core::mem::replace(&mut self.header, self.net.info().header_length as u8);
+                // What shall be posted has a header of the length that was right before.
+                if before == self.header {
+                    DriverError::check(post(&mut self.net))
+                } else {
+                    Err(DriverError::STATE)
+                }
+            }
+            outcome => outcome,
+        }
     }
 
-    /// Resets the device until it confirms that, which ends its use of the buffer.
-    fn take_receive_buffer_back(&mut self, rx_buf: &mut [u8]) {
-        // SAFETY: the handle is that of a driver.
-        while unsafe { virtio_net_stop(self.net.handle()) } < 0 {
-            core::hint::spin_loop();
+    fn post(&mut self, mut packet: virtio_net_packet) -> Result<u16> {
+        // SAFETY: header and frame stay as they are until the token is completed, by the promise of each caller.
+        let mut outcome = self.revived(|net| unsafe { virtio_net_tx_post(net.handle(), 0, 0, &mut packet, 1) });
+        if outcome == Err(DriverError::QUEUE_FULL) && self.own.posted() != 0 {
+            self.take_own_back()?;
+            // SAFETY: as above.
+            outcome = DriverError::check(unsafe { virtio_net_tx_post(self.net.handle(), 0, 0, &mut packet, 1) });
         }
+        outcome.map(|_| packet.slot).map_err(translate)
+    }
+
+    /// Resets a device that broke a rule. True: it confirms that, and what it had is the callers' again.
+    fn reset(&mut self) -> bool {
+        // SAFETY: the handle is that of a driver.
+        let code = unsafe { virtio_net_stop(self.net.handle()) };
+        // It was reset before.
+        code >= 0 || code == VIRTIO_NET_ERROR_STATE
+    }
+
+    /// Takes the next filled buffer from the ring. A device that is found to be broken is reset.
+    fn look_for_frame(&mut self) {
         let mut packet = virtio_net_packet::default();
         // SAFETY: there is room for one packet.
-        if unsafe { virtio_net_rx_reap(self.net.handle(), 0, 0, &mut packet, 1) } == 1 {
-            // SAFETY: the only receive buffer that was posted is this one, and the cookie is where it was shared.
-            unsafe { H::unshare(packet.cookie, NonNull::from(rx_buf), BufferDirection::DeviceToDriver) };
+        match unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, &mut packet, 1) } {
+            1 => self.seen = Some(Seen { slot: packet.slot, length: packet.length as u16 }),
+            0 => {}
+            _ => drop(self.reset()),
         }
-        self.posted = 0;
-        // Where it does not come up, the next call says so.
-        let _ = self.net.recover();
+    }
+
+    /// Ends the receive request of a slot that was seen, or lost.
+    fn take_received(&mut self, slot: u16) -> Option<virtio_net_packet> {
+        let mut packet = virtio_net_packet { slot, ..Default::default() };
+        // SAFETY: the handle is that of a driver.
+        let code = unsafe { virtio_net_rx_take(self.net.handle(), 0, &mut packet) };
+        (code >= 0).then_some(packet)
+    }
+
+    /// Ends the transmit request of a slot that has come back.
+    fn take_sent(&mut self, slot: u16) -> Option<virtio_net_packet> {
+        let mut packet = virtio_net_packet { slot, ..Default::default() };
+        // SAFETY: the handle is that of a driver.
+        let code = unsafe { virtio_net_tx_take(self.net.handle(), 0, &mut packet) };
+        (code >= 0).then_some(packet)
+    }
+
+    /// Takes the buffers of `send` back that the device has sent. Those of a device that was reset come back too; where it does not confirm
+    /// that, an error.
+    fn take_own_back(&mut self) -> Result {
+        // SAFETY: the handle is that of a driver; with a count of 0 no packet is written.
+        let code = unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, core::ptr::null_mut(), 0) };
+        if code == VIRTIO_NET_ERROR_NEEDS_RESET && !self.reset() {
+            return Err(Error::IoError);
+        }
+        for place in 0..OWN_BUFFERS {
+            let slot = self.own.slots[place];
+            if slot != FREE && self.take_sent(slot).is_some() {
+                self.own.slots[place] = FREE;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, QUEUE_SIZE> {
+    fn drop(&mut self) {
+        for _ in 0..WAIT_LOOKS {
+            // Completed ones may wait for their owners; only what the device has is waited for.
+            if self.net.tx_in_flight() == 0 {
+                break;
+            }
+            let _ = self.poll_transmit();
+            core::hint::spin_loop();
+        }
+        if !self.reset() {
+            // The device may still use all of it.
+            return;
+        }
+        let mut packet = virtio_net_packet::default();
+        // SAFETY: there is room for one packet, here and below.
+        while unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, &mut packet, 1) } == 1 {
+            // SAFETY: the driver has given the buffer back. Those of `send` were never shared.
+            unsafe { unshare::<H>(&packet, BufferDirection::DriverToDevice) };
+        }
+        if let Some(packet) = self.seen.take().and_then(|seen| self.take_received(seen.slot)) {
+            // SAFETY: as above.
+            unsafe { unshare::<H>(&packet, BufferDirection::DeviceToDriver) };
+        }
+        // SAFETY: as above.
+        while unsafe { virtio_net_rx_reap(self.net.handle(), 0, 0, &mut packet, 1) } == 1 {
+            // SAFETY: as above.
+            unsafe { unshare::<H>(&packet, BufferDirection::DeviceToDriver) };
+        }
+        self.own.free_all::<H>();
+    }
+}
+
+impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> core::fmt::Debug for VirtIONetRaw<H, T, QUEUE_SIZE> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("VirtIONetRaw").field("net", &self.net).finish_non_exhaustive()
+    }
+}
+
+/// What of a receive buffer can be used: a frame has no more than 65,535 bytes.
+fn usable(rx_buf: &mut [u8]) -> NonNull<[u8]> {
+    const MOST: usize = 65_535 + 10;
+    let bytes = rx_buf.len().min(MOST);
+    NonNull::slice_from_raw_parts(NonNull::from(rx_buf).cast(), bytes)
+}
+
+/// The frame behind a header in a buffer that was shared at `address`, which is its cookie.
+///
+/// # Safety
+/// The buffer has at least `header` bytes.
+unsafe fn packet_behind(header: usize, buffer: NonNull<[u8]>, address: PhysAddr) -> virtio_net_packet {
+    virtio_net_packet {
+        cookie: address,
+        // SAFETY: by the caller's promise.
+        data: unsafe { buffer.cast::<u8>().add(header) }.as_ptr(),
+        device_address: address + header as u64,
+        length: u32::try_from(buffer.len() - header).unwrap_or(u32::MAX),
+        ..Default::default()
+    }
+}
+
+/// Takes a buffer back from the `Hal` that [`packet_behind`] has described, and that the caller did not complete.
+///
+/// # Safety
+/// It was shared, and its owner keeps it in place until the driver is gone.
+unsafe fn unshare<H: Hal>(packet: &virtio_net_packet, direction: BufferDirection) {
+    if packet.cookie == OWN_COOKIE {
+        return;
+    }
+    let header = (packet.device_address - packet.cookie) as usize;
+    // SAFETY: the header precedes the frame in the same buffer.
+    let start = unsafe { packet.data.sub(header) };
+    let buffer = NonNull::slice_from_raw_parts(
+        // SAFETY: a buffer of the caller's is not at address 0.
+        unsafe { NonNull::new_unchecked(start) },
+        header + packet.length as usize,
+    );
+    // SAFETY: by the caller's promise.
+    unsafe { H::unshare(packet.cookie, buffer, direction) };
+}
+
+// ------------------------------------------------------------------------------------------------------------- for send
+
+/// Buffers that `send` copies to, at most.
+const OWN_BUFFERS: usize = 8;
+/// Bytes of each: a header, and the longest frame.
+const OWN_BYTES: usize = 2048;
+/// The longest frame that `send` takes.
+const OWN_FRAME: usize = 1518;
+/// Where the frame begins in its buffer: behind the header, and 16-byte aligned.
+const OWN_OFFSET: usize = 16;
+/// The cookie of such a buffer, which is no address of a shared one.
+const OWN_COOKIE: u64 = 0;
+/// No slot.
+const FREE: u16 = u16::MAX;
+
+/// One block of DMA memory, from the first `send` on, cut into buffers. Their headers are zero, and stay that.
+struct OwnBuffers {
+    memory: Option<(PhysAddr, NonNull<u8>)>,
+    count: usize,
+    /// The slot that each buffer is posted with.
+    slots: [u16; OWN_BUFFERS],
+}
+
+impl Default for OwnBuffers {
+    fn default() -> Self {
+        Self { memory: None, count: 0, slots: [FREE; OWN_BUFFERS] }
+    }
+}
+
+impl OwnBuffers {
+    fn pages(&self) -> usize {
+        (self.count * OWN_BYTES).div_ceil(PAGE_SIZE)
+    }
+
+    /// As many buffers as make sense for the queue, or two where the `Hal` has no run of pages.
+    fn allocate<H: Hal>(&mut self, slots: usize) -> Result {
+        if self.memory.is_some() {
+            return Ok(());
+        }
+        for count in [OWN_BUFFERS.min(slots), 2.min(slots)] {
+            self.count = count;
+            let (address, memory) = H::dma_alloc(self.pages(), BufferDirection::DriverToDevice);
+            if address != 0 {
+                self.memory = Some((address, memory));
+                return Ok(());
+            }
+        }
+        Err(Error::DmaError)
+    }
+
+    /// Gives the block back. The device has none of it.
+    fn free_all<H: Hal>(&mut self) {
+        if let Some((address, memory)) = self.memory.take() {
+            // SAFETY: this is what `dma_alloc` returned, and nobody uses it any more.
+            unsafe { H::dma_dealloc(address, memory, self.pages()) };
+        }
+    }
+
+    fn posted(&self) -> usize {
+        self.slots.iter().filter(|slot| **slot != FREE).count()
+    }
+
+    fn free(&self) -> Option<usize> {
+        self.slots.iter().take(self.count).position(|slot| *slot == FREE)
+    }
+
+    fn has(&self, slot: u16) -> bool {
+        slot != FREE && self.slots.contains(&slot)
+    }
+
+    fn set(&mut self, place: usize, slot: u16) {
+        if let Some(own) = self.slots.get_mut(place) {
+            *own = slot;
+        }
+    }
+
+    /// Copies a frame of at most [`OWN_FRAME`] bytes to a free buffer.
+    fn fill(&mut self, place: usize, frame: &[u8]) -> Result<virtio_net_packet> {
+        let (address, memory) = self.memory.ok_or(Error::DmaError)?;
+        let offset = place * OWN_BYTES + OWN_OFFSET;
+        // SAFETY: `place` is one of `count` buffers of the block.
+        let data = unsafe { memory.add(offset) };
+        // SAFETY: the frame fits behind the offset, and is not in memory that only the driver knows.
+        unsafe { data.copy_from_nonoverlapping(NonNull::from(frame).cast(), frame.len()) };
+        Ok(virtio_net_packet {
+            cookie: OWN_COOKIE,
+            data: data.as_ptr(),
+            device_address: address + offset as u64,
+            length: frame.len() as u32,
+            flags: VIRTIO_NET_PACKET_HAS_HEADER,
+            ..Default::default()
+        })
     }
 }

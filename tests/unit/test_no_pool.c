@@ -59,6 +59,81 @@ static void copying_calls_are_refused(void **state)
     take_down(f);
 }
 
+static struct virtio_net_packet part_of(uint8_t *memory, uint64_t address, uint32_t number, uint32_t length)
+{
+    uint32_t offset = number * BUFFER_BYTES + FRONT;
+    return (struct virtio_net_packet){
+        .cookie = 7 + number, .data = memory + offset, .device_address = address + offset, .length = length};
+}
+
+static void assert_part(const struct virtio_net_packet *packet, uint8_t *memory, uint64_t address, uint32_t number,
+                        uint32_t length, uint32_t flags)
+{
+    struct virtio_net_packet wanted = part_of(memory, address, number, length);
+    assert_int_equal(packet->flags, VIRTIO_NET_PACKET_EXTERNAL | flags);
+    assert_true(packet->cookie == wanted.cookie && packet->data == wanted.data);
+    assert_true(packet->device_address == wanted.device_address);
+    assert_int_equal(packet->length, wanted.length);
+}
+
+/* Who has posted much need not remember it: each buffer comes back with its place, sent, filled, or lost. */
+static void what_was_posted_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t memory[BUFFERS * BUFFER_BYTES];
+    f->options.tx_buffer_bytes = f->options.rx_buffer_bytes = VIRTIO_NET_NO_POOL;
+    bring_up(f);
+    f->model->hold_tx = true;
+    uint64_t address = model_share(f->model, memory, sizeof memory, VIRTIO_NET_DMA_BOTH);
+    struct virtio_net_packet packet, sent[16], posted[16];
+    for (uint32_t i = 0; i < 16; i++) {
+        sent[i] = part_of(memory, address, i, FRAME_MIN + i);
+        posted[i] = part_of(memory, address, 16 + i, 1514 + i);
+    }
+    assert_int_equal(virtio_net_rx_oldest(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+    assert_int_equal(virtio_net_tx_post(f->net, 0, 0, sent, 16), 16);
+    assert_int_equal(virtio_net_rx_post(f->net, 0, 0, posted, 16), 16);
+    assert_int_equal(virtio_net_rx_oldest(f->net, 0), 0);
+    model_poll(f->model, MODEL_TX);
+    assert_int_equal(model_tx_complete(f->model, 2), 2);
+    assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, &packet, 1), 1);
+    assert_part(&packet, memory, address, 0, FRAME_MIN, 0);
+    packet.slot = 1;
+    assert_int_equal(virtio_net_tx_take(f->net, 0, &packet), VIRTIO_NET_SUCCESS);
+    assert_part(&packet, memory, address, 1, FRAME_MIN + 1, 0);
+    deliver(f, 100, 1);
+    assert_int_equal(virtio_net_rx_take(f->net, 0, &packet), VIRTIO_NET_ERROR_SLOT); /* not peeked yet */
+    assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, &packet, 1), 1);
+    assert_int_equal(packet.length, 100);
+    assert_int_equal(virtio_net_rx_take(f->net, 0, &packet), VIRTIO_NET_SUCCESS);
+    assert_part(&packet, memory, address, 16, 1514, 0);
+    assert_int_equal(virtio_net_rx_take(f->net, 0, &packet), VIRTIO_NET_ERROR_SLOT);
+    assert_int_equal(virtio_net_rx_oldest(f->net, 0), 1);
+    deliver(f, 100, 2);
+    assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, f->packets, 1), 1); /* held through the reset: not lost */
+    assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+    assert_int_equal(virtio_net_rx_oldest(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+    for (uint32_t i = 2; i < 16; i++) {
+        assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, &packet, 1), 1);
+        assert_part(&packet, memory, address, i, FRAME_MIN + i, VIRTIO_NET_PACKET_LOST);
+        if (i == 8)
+            assert_int_equal(virtio_net_recover(f->net), VIRTIO_NET_SUCCESS);
+        int32_t lost = virtio_net_rx_next(f->net, 0);
+        assert_in_range(lost, 2, 15);
+        packet.slot = (uint16_t)lost;
+        assert_int_equal(virtio_net_rx_take(f->net, 0, &packet), VIRTIO_NET_SUCCESS);
+        assert_part(&packet, memory, address, 16 + (uint32_t)lost, 1514 + (uint32_t)lost, VIRTIO_NET_PACKET_LOST);
+    }
+    assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+    assert_int_equal(virtio_net_rx_take(f->net, 0, f->packets), VIRTIO_NET_SUCCESS);
+    assert_part(f->packets, memory, address, 17, 1515, 0);
+    assert_int_equal(virtio_net_rx_take(f->net, 1, &packet), VIRTIO_NET_ERROR_QUEUE_PAIR);
+    assert_int_equal(virtio_net_rx_oldest(f->net, 1), VIRTIO_NET_ERROR_QUEUE_PAIR);
+    assert_int_equal(virtio_net_rx_take(f->net, 0, NULL), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(virtio_net_rx_oldest(NULL, 0), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+    take_down(f);
+}
+
 /* One direction with a pool, the other without. */
 static void one_direction(void **state)
 {
@@ -100,4 +175,4 @@ static void first_buffers_are_announced(void **state)
 }
 
 TEST_PROGRAM(OVER_VARIANTS(no_pool_at_all), OVER_VARIANTS(copying_calls_are_refused), OVER_VARIANTS(one_direction),
-             OVER_VARIANTS(first_buffers_are_announced))
+             OVER_VARIANTS(what_was_posted_comes_back), OVER_VARIANTS(first_buffers_are_announced))

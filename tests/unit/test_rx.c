@@ -197,11 +197,51 @@ static void next_slot(void **state)
     }
     (void)model_held(f->model, MODEL_RX);
     model_push_used(f->model, MODEL_RX, 0x10000, 100);
-    assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+    assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
     assert_int_equal(statistics_of(f).queues_broken, 0);
     assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, f->packets, 1), VIRTIO_NET_ERROR_NEEDS_RESET);
     assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
     take_down(f);
+}
+
+/* A look is due where it finds something, and not where it would only drop elements, unless the device has no buffer left. */
+static void due(void **state)
+{
+    struct fixture *f = *state;
+    bring_up(f);
+    uint32_t header = info_of(f).header_length;
+    const struct model_delivery bad[] = {
+        {.frame = f->frame, .length = 60, .forged_length = true, .used_length = header + 13},
+        {.frame = f->frame, .length = 60, .forged_length = true, .used_length = header + 1519},
+    };
+    for (uint32_t round = 0; round < 4; round++) {
+        assert_int_equal(virtio_net_due(f->net, 0), 0);
+        for (uint32_t i = 0; i < 15; i++) {
+            assert_true(model_rx_deliver_as(f->model, &bad[(round + i) % 2]));
+            assert_int_equal(virtio_net_due(f->net, 0), 0);
+        }
+        assert_int_equal(virtio_net_rx_ready(f->net, 0), 15);
+        if (round % 2 == 0)
+            deliver(f, 100, round);
+        else
+            assert_true(model_rx_deliver_as(f->model, &bad[0]));
+        assert_int_equal(virtio_net_due(f->net, 0), VIRTIO_NET_IRQ_RX);
+        if (round % 2 == 0)
+            assert_received(f, 100, round);
+        assert_int_equal(virtio_net_receive(f->net, 0, 0, f->frame, sizeof f->frame), 0);
+        assert_int_equal(model_held(f->model, MODEL_RX), 16);
+    }
+    model_push_used(f->model, MODEL_RX, 16, 100);
+    assert_int_equal(virtio_net_due(f->net, 0), VIRTIO_NET_IRQ_RX);
+    assert_int_equal(virtio_net_receive(f->net, 0, 0, f->frame, sizeof f->frame), VIRTIO_NET_ERROR_NEEDS_RESET);
+    assert_int_equal(virtio_net_due(f->net, 0), 0);
+    assert_int_equal(virtio_net_recover(f->net), VIRTIO_NET_SUCCESS);
+    model_set_used_index(f->model, MODEL_RX, 17);
+    assert_int_equal(virtio_net_due(f->net, 0), VIRTIO_NET_IRQ_RX);
+    assert_int_equal(virtio_net_due(f->net, 1), VIRTIO_NET_ERROR_QUEUE_PAIR);
+    assert_int_equal(virtio_net_due(NULL, 0), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+    assert_int_equal(virtio_net_due(f->net, 0), VIRTIO_NET_ERROR_STATE);
 }
 
 /* A slot tells where its frame is for as long as the caller holds it. */
@@ -346,6 +386,6 @@ static void always_one_more(void **state)
 
 TEST_PROGRAM(OVER_VARIANTS(every_length), OVER_VARIANTS(buffer_too_small), OVER_VARIANTS(bursts),
              OVER_VARIANTS(burst_with_small_buffer), OVER_VARIANTS(peek_all_then_release), OVER_VARIANTS(release_in_any_order),
-             OVER_VARIANTS(foreign_slots), OVER_VARIANTS(frame_of_a_slot), OVER_VARIANTS(next_slot), OVER_VARIANTS(mixed_calls),
-             OVER_VARIANTS(headroom), OVER_VARIANTS(drained_ring_is_announced), OVER_VARIANTS(deferred_notification),
-             OVER_VARIANTS(first_fill), OVER_VARIANTS(always_one_more))
+             OVER_VARIANTS(foreign_slots), OVER_VARIANTS(frame_of_a_slot), OVER_VARIANTS(next_slot), OVER_VARIANTS(due),
+             OVER_VARIANTS(mixed_calls), OVER_VARIANTS(headroom), OVER_VARIANTS(drained_ring_is_announced),
+             OVER_VARIANTS(deferred_notification), OVER_VARIANTS(first_fill), OVER_VARIANTS(always_one_more))

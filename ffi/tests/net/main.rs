@@ -57,17 +57,6 @@ fn drop_in<const N: usize>(card: &Arc<Card>) -> DropIn<N> {
     virtio_net_c::VirtIONet::new(FakeTransport::new(card), BUFFER_LENGTH).unwrap()
 }
 
-/// `can_recv` may send a caller to look when no frame waits, because a notification is undecided; but a few times only.
-#[cfg(feature = "alloc")]
-fn comes_to_rest<const N: usize>(net: &mut DropIn<N>) {
-    for _ in 0..3 {
-        if net.can_recv() {
-            assert!(matches!(net.receive(), Err(virtio_drivers::Error::NotReady)));
-        }
-    }
-    assert!(!net.can_recv());
-}
-
 /// The next frame, as a vector of its own.
 fn receive<const N: usize>(net: &mut Net<N>) -> Option<Vec<u8>> {
     let mut buffer = vec![0; 1518];

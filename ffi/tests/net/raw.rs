@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use virtio_drivers::Error;
 use virtio_net_c::VirtIONetRaw;
 
+/// Frames of `send` that may be on their way together.
+const COPIES: usize = 8;
+
 type Raw<const N: usize> = VirtIONetRaw<crate::TestHal, FakeTransport, N>;
 
 fn raw<const N: usize>(card: &Arc<crate::Card>) -> Raw<N> {
@@ -181,11 +184,14 @@ fn completions_in_any_order() {
         let mut random = Random(kind.extra | 3);
         let mut open: Vec<Option<Box<[u8]>>> = (0..16).map(|_| None).collect();
         let (mut sent, mut seen) = (0, Vec::new());
+        let mut copied = 0;
         for _ in 0..5000 {
             match random.below(5) {
-                0 if net.can_send() => {
+                // With more, `send` would wait for the card.
+                0 if net.can_send() && copied < COPIES => {
                     net.send(&frame(60, sent)).unwrap();
                     sent += 1;
+                    copied += 1;
                 }
                 1 if net.can_send() => {
                     let buffer = with_header(&net, &frame(900, sent));
@@ -194,7 +200,11 @@ fn completions_in_any_order() {
                     sent += 1;
                 }
                 2 => drop(card.take()),
-                3 if card.in_hand() != 0 => seen.push(number_of(&card.finish(random.below(card.in_hand())))),
+                3 if card.in_hand() != 0 => {
+                    let frame = card.finish(random.below(card.in_hand()));
+                    copied -= usize::from(frame.len() == 60);
+                    seen.push(number_of(&frame));
+                }
                 _ => {
                     // Any of those that are done, not only the first.
                     let place = random.below(16);
@@ -218,7 +228,7 @@ fn completions_in_any_order() {
             complete(&mut net, token, &buffer).unwrap();
         }
         assert!(open.iter().all(Option::is_none) && plug.live().1 == 0, "{}", kind.name);
-        for number in 0..16 {
+        for number in 0..COPIES as u32 {
             net.send(&frame(60, number)).unwrap();
         }
     }
@@ -282,16 +292,211 @@ fn a_hostile_device() {
         let token = offer(&mut net, &mut memory).unwrap();
         assert!(card.deliver(&frame(500, 4)));
         assert_eq!(collect(&mut net, token, &mut memory), Ok((header as usize, 500)));
-        card.forge(TX, 77, 100);
-        let buffer = with_header(&net, &frame(60, 5));
-        let outcome = begin(&mut net, &buffer).and_then(|token| {
-            assert_eq!(net.poll_transmit(), None);
-            begin(&mut net, &buffer).map(|_| token)
-        });
-        assert_eq!(outcome, Err(Error::IoError), "{}", kind.name);
-        // What the device may still have stays shared: only the caller knows the buffer.
-        plug.expect_leak();
+        // A transmit queue that breaks: what was posted comes back, and the next request brings the card up again.
+        for by_poll in [true, false] {
+            let buffer = with_header(&net, &frame(60, 5));
+            let token = begin(&mut net, &buffer).unwrap();
+            card.forge(TX, 77, 100);
+            if by_poll {
+                assert_eq!(net.poll_transmit(), Some(token));
+            }
+            assert_eq!(complete(&mut net, token, &buffer), Err(Error::IoError), "{}", kind.name);
+            assert_eq!((net.poll_transmit(), plug.live().1), (None, 0));
+            let token = begin(&mut net, &buffer).unwrap();
+            assert_eq!(card.sent(), [frame(60, 5)]);
+            assert_eq!(complete(&mut net, token, &buffer), Ok(0));
+        }
         drop(net);
-        assert_eq!((plug.live().0, card.dropped()), (0, 1));
+        assert_eq!((plug.live(), card.dropped()), ((0, 0), 1));
+    }
+}
+
+/// Whoever only ever polls learns that the queue is broken: each buffer comes back once, with an error, and then all is well again.
+#[test]
+fn polling_tells_of_a_broken_queue() {
+    type Break = fn(&crate::Card);
+    let breaks: [Break; 3] =
+        [|card| card.forge(RX, 77, 100), |card| card.forge(RX, 0x1_0000, 100), |card| card.jump(RX, 9)];
+    for kind in KINDS {
+        for break_it in breaks {
+            let (plug, card) = machine(kind);
+            let mut net = raw::<4>(&card);
+            let mut memory = buffers::<4>();
+            for buffer in &mut memory {
+                offer(&mut net, buffer).unwrap();
+            }
+            let sent = with_header(&net, &frame(60, 1));
+            let out = begin(&mut net, &sent).unwrap();
+            assert_eq!(net.poll_receive(), None);
+            break_it(&card);
+            let mut back = Vec::new();
+            while let Some(token) = net.poll_receive() {
+                assert_eq!(collect(&mut net, token, &mut memory[usize::from(token)]), Err(Error::IoError));
+                back.push(token);
+            }
+            back.sort_unstable();
+            assert_eq!(back, [0, 1, 2, 3], "{}", kind.name);
+            // What the card had of the other queue is back too.
+            assert_eq!(net.poll_transmit(), Some(out));
+            assert_eq!(complete(&mut net, out, &sent), Err(Error::IoError));
+            assert_eq!((plug.live().1, card.dropped()), (0, 0));
+            for (number, buffer) in (0..).zip(&mut memory) {
+                let token = offer(&mut net, buffer).unwrap();
+                assert!(card.deliver(&frame(300, number)));
+                assert_eq!(net.poll_receive(), Some(token));
+                let (header, length) = collect(&mut net, token, buffer).unwrap();
+                assert_eq!(buffer[header..header + length], frame(300, number));
+                net.send(&frame(60, number)).unwrap();
+                assert_eq!(card.sent(), [frame(60, number)]);
+            }
+        }
+    }
+}
+
+/// A buffer that the device may still write is not the caller's, whatever is asked.
+#[test]
+fn a_reset_that_hangs_keeps_the_buffers() {
+    for kind in [MODERN, LEGACY] {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<4>(&card);
+        let mut memory = buffers::<4>();
+        let token = offer(&mut net, &mut memory[0]).unwrap();
+        let sent = with_header(&net, &frame(60, 1));
+        let out = begin(&mut net, &sent).unwrap();
+        net.send(&frame(60, 2)).unwrap();
+        card.change(|config| config.resets = 0);
+        card.forge(RX, 77, 100);
+        assert_eq!(net.poll_receive(), Some(token));
+        for _ in 0..3 {
+            assert_eq!(collect(&mut net, token, &mut memory[0]), Err(Error::NotReady));
+            assert_eq!(complete(&mut net, out, &sent), Err(Error::NotReady));
+            assert_eq!((net.poll_receive(), net.poll_transmit(), net.can_send()), (None, None, false));
+            assert_eq!(offer(&mut net, &mut memory[1]), Err(Error::IoError));
+            assert_eq!(begin(&mut net, &sent), Err(Error::IoError));
+            assert_eq!(net.send(&frame(60, 3)), Err(Error::IoError));
+        }
+        assert_eq!(plug.live().1, 2);
+        card.change(|config| config.resets = usize::MAX);
+        assert_eq!(collect(&mut net, token, &mut memory[0]), Err(Error::IoError));
+        assert_eq!(complete(&mut net, out, &sent), Err(Error::IoError));
+        assert_eq!(plug.live().1, 0);
+        net.send(&frame(60, 4)).unwrap();
+        assert_eq!(card.sent(), [frame(60, 4)]);
+        let token = offer(&mut net, &mut memory[1]).unwrap();
+        assert!(card.deliver(&frame(60, 5)));
+        assert!(collect(&mut net, token, &mut memory[1]).is_ok());
+    }
+}
+
+/// Each buffer is with the device, on its way back, or back and unseen: the end takes all of them.
+#[test]
+fn dropping_with_buffers_everywhere() {
+    for kind in KINDS {
+        for confirmed in [true, false] {
+            let (plug, card) = machine(kind);
+            let mut net = raw::<16>(&card);
+            let mut memory = buffers::<8>();
+            for buffer in &mut memory {
+                offer(&mut net, buffer).unwrap();
+            }
+            let frames: Vec<_> = (0..8).map(|number| with_header(&net, &frame(900, number))).collect();
+            for buffer in &frames {
+                begin(&mut net, buffer).unwrap();
+                net.send(&frame(60, 9)).unwrap();
+            }
+            for _ in 0..6 {
+                assert!(card.take());
+                card.finish(0);
+            }
+            // One of them is told of by a call for another.
+            assert!(card.deliver(&frame(60, 1)) && card.deliver(&frame(60, 2)));
+            assert_eq!(collect(&mut net, 5, &mut memory[5]), Err(Error::WrongToken));
+            assert!(net.poll_transmit().is_some());
+            let before = plug.live();
+            assert_eq!(before.1, 16);
+            if !confirmed {
+                plug.expect_leak();
+                card.change(|config| config.resets = 0);
+            }
+            let start = Instant::now();
+            drop(net);
+            assert!(start.elapsed() < Duration::from_secs(20), "the waits have limits");
+            let expected = if confirmed { (0, 0) } else { before };
+            assert_eq!((plug.live(), card.dropped()), (expected, usize::from(confirmed)), "{}", kind.name);
+        }
+    }
+}
+
+/// A driver that is dropped right after `send` has sent.
+#[test]
+fn dropping_waits_for_a_card_that_sends() {
+    let (plug, card) = machine(MODERN);
+    let mut net = raw::<16>(&card);
+    for number in 0..8 {
+        net.send(&frame(500, number)).unwrap();
+    }
+    let sent = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(5));
+            card.sent()
+        });
+        drop(net);
+        sender.join().unwrap()
+    });
+    assert_eq!(sent, (0..8).map(|number| frame(500, number)).collect::<Vec<_>>());
+    assert_eq!(plug.live(), (0, 0));
+}
+
+/// DMA memory for `send` is taken by its first call, and little of it; where there are no four pages together, one does.
+#[test]
+fn sending_takes_memory_when_it_is_used() {
+    fn pages<const N: usize>(run: usize) -> usize {
+        let (plug, card) = machine(MODERN);
+        let mut net = raw::<N>(&card);
+        let before = plug.live().0;
+        let buffer = with_header(&net, &frame(60, 1));
+        let token = begin(&mut net, &buffer).unwrap();
+        assert_eq!((card.sent().len(), complete(&mut net, token, &buffer)), (1, Ok(0)));
+        assert_eq!(plug.live().0, before);
+        plug.alloc_budget.store(0, Ordering::Relaxed);
+        assert_eq!(net.send(&frame(60, 2)), Err(Error::DmaError));
+        plug.alloc_budget.store(usize::MAX, Ordering::Relaxed);
+        plug.longest_run.store(run, Ordering::Relaxed);
+        for number in 0..50 {
+            net.send(&frame(1518, number)).unwrap();
+            assert_eq!(card.sent(), [frame(1518, number)]);
+        }
+        plug.live().0 - before
+    }
+    assert_eq!((pages::<1>(9), pages::<2>(9), pages::<16>(9), pages::<256>(9), pages::<256>(1)), (1, 1, 4, 4, 1));
+}
+
+/// Slots of the caller's own requests are nobody's to wait for; those of `send` come back behind them.
+#[test]
+fn sending_beside_requests() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<4>(&card);
+        let frames: Vec<_> = (0..4).map(|number| with_header(&net, &frame(900, number))).collect();
+        let tokens: Vec<_> = frames[..3].iter().map(|buffer| begin(&mut net, buffer).unwrap()).collect();
+        net.send(&frame(60, 7)).unwrap();
+        assert!(!net.can_send());
+        assert_eq!(begin(&mut net, &frames[3]), Err(Error::QueueFull));
+        assert_eq!(card.sent().len(), 4);
+        // One slot is free, because nobody completes what `send` has sent.
+        assert!(net.can_send());
+        let last = begin(&mut net, &frames[3]).unwrap();
+        let start = Instant::now();
+        assert_eq!(net.send(&frame(60, 8)), Err(Error::QueueFull));
+        assert!(start.elapsed() < Duration::from_millis(500), "these slots are the caller's to give back");
+        assert_eq!(card.sent().len(), 1);
+        for (token, buffer) in tokens.into_iter().chain([last]).zip(&frames) {
+            assert_eq!(complete(&mut net, token, buffer), Ok(0), "{}", kind.name);
+        }
+        for number in 0..4 {
+            net.send(&frame(60, number)).unwrap();
+        }
+        assert_eq!((card.sent().len(), net.poll_transmit(), plug.live().1), (4, None, 0));
+        assert!(net.can_send());
     }
 }
