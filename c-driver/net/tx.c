@@ -567,13 +567,13 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
 
 VIRTIO_SMALL int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
 {
-    int32_t code = virtio_net_tx_reap(net, queue_pair, 0, NULL, 0);
-    if (net == NULL)
+    /* Where a frame is held already there is no need to look for more. */
+    bool known = net != NULL && queue_pair == 0 && net->tx.ring.held != 0;
+    int32_t code = known ? VIRTIO_NET_SUCCESS : virtio_net_tx_reap(net, queue_pair, 0, NULL, 0);
+    if (code < 0)
         return code;
     const struct virtio_ring *ring = &net->tx.ring;
-    if (queue_pair == 0 && ring->held != 0)
-        return ring_slots(ring)[ring_first_held(ring) & ring->slot_mask].order;
-    return code < 0 ? code : VIRTIO_NET_ERROR_NOT_READY;
+    return ring->held != 0 ? *ring_order(ring, ring_first_held(ring)) : VIRTIO_NET_ERROR_NOT_READY;
 }
 
 VIRTIO_SMALL int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)

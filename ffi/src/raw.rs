@@ -4,7 +4,7 @@
 //!
 //! - Completions may be taken in any order: `transmit_complete` takes any token that the device has returned, not the next one only.
 //! - `send` copies the frame to a buffer of its own and returns once it is posted, whatever else is in flight. It refuses a frame below 14 or
-//!   above 1,518 bytes. The first call takes four pages of DMA memory for that.
+//!   above 1,518 bytes. It takes four pages of DMA memory for each eight frames on their way, 32 frames at most; then it waits for the device.
 //! - `receive_wait` refuses to begin while other receive buffers are posted: they would be filled first.
 //! - A device that breaks a rule is reset by the call that notices. Whatever was posted then comes back, each token with `IoError`, and the next
 //!   call that posts brings the device up again.
@@ -163,10 +163,14 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// # Safety
     /// The buffer is the one that [`Self::transmit_begin`] returned the token for.
     pub unsafe fn transmit_complete(&mut self, token: u16, tx_buf: &[u8]) -> Result<usize> {
-        // What has come back is known after a look.
-        let _ = self.poll_transmit();
-        let sent = if self.own.has(token) { None } else { self.take_sent(token) };
-        let packet = sent.ok_or(Error::NotReady)?;
+        let mut packet = virtio_net_packet { slot: token, ..Default::default() };
+        if self.own.has(token) || !self.take_sent(&mut packet) {
+            // What has come back since the last look.
+            let _ = self.poll_transmit();
+            if self.own.has(token) || !self.take_sent(&mut packet) {
+                return Err(Error::NotReady);
+            }
+        }
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
         unsafe { H::unshare(packet.cookie, NonNull::from(tx_buf), BufferDirection::DriverToDevice) };
         if packet.flags & VIRTIO_NET_PACKET_LOST != 0 { Err(Error::IoError) } else { Ok(0) }
@@ -231,9 +235,10 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         }
         let seen = self.seen.take_if(|seen| seen.slot == token);
         // One that was lost is nobody's turn.
-        let Some(packet) = self.take_received(token) else {
+        let mut packet = virtio_net_packet { slot: token, ..Default::default() };
+        if !self.take_received(&mut packet) {
             return Err(if self.seen.is_some() { Error::WrongToken } else { Error::NotReady });
-        };
+        }
         self.posted -= 1;
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
         unsafe { H::unshare(packet.cookie, usable(rx_buf), BufferDirection::DeviceToDriver) };
@@ -251,10 +256,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         if tx_buf.len() > OWN_FRAME {
             return Err(Error::InvalidParam);
         }
-        self.own.allocate::<H>(QUEUE_SIZE)?;
         for _ in 0..WAIT_LOOKS {
-            let Some(place) = self.own.free() else {
-                self.take_own_back()?;
+            let Some(place) = self.own_buffer()? else {
                 core::hint::spin_loop();
                 continue;
             };
@@ -263,7 +266,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
                 Err(Error::QueueFull) if self.own.posted() != 0 => self.take_own_back()?,
                 Err(error) => return Err(error),
                 Ok(slot) => {
-                    self.own.set(place, slot);
+                    self.own.set_posted(place, slot);
                     return Ok(());
                 }
             }
@@ -347,19 +350,26 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     }
 
     /// Ends the receive request of a slot that was seen, or lost.
-    fn take_received(&mut self, slot: u16) -> Option<virtio_net_packet> {
-        let mut packet = virtio_net_packet { slot, ..Default::default() };
+    fn take_received(&mut self, packet: &mut virtio_net_packet) -> bool {
         // SAFETY: the handle is that of a driver.
-        let code = unsafe { virtio_net_rx_take(self.net.handle(), 0, &mut packet) };
-        (code >= 0).then_some(packet)
+        unsafe { virtio_net_rx_take(self.net.handle(), 0, packet) >= 0 }
     }
 
     /// Ends the transmit request of a slot that has come back.
-    fn take_sent(&mut self, slot: u16) -> Option<virtio_net_packet> {
-        let mut packet = virtio_net_packet { slot, ..Default::default() };
+    fn take_sent(&mut self, packet: &mut virtio_net_packet) -> bool {
         // SAFETY: the handle is that of a driver.
-        let code = unsafe { virtio_net_tx_take(self.net.handle(), 0, &mut packet) };
-        (code >= 0).then_some(packet)
+        unsafe { virtio_net_tx_take(self.net.handle(), 0, packet) >= 0 }
+    }
+
+    /// A buffer for `send`: a free one, or one that has come back, or a new one.
+    fn own_buffer(&mut self) -> Result<Option<usize>> {
+        if self.own.free().is_none() {
+            self.take_own_back()?;
+        }
+        if self.own.free().is_none() {
+            return self.own.grow::<H>(QUEUE_SIZE);
+        }
+        Ok(self.own.free())
     }
 
     /// Takes the buffers of `send` back that the device has sent. Those of a device that was reset come back too; where it does not confirm
@@ -370,10 +380,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         if code == VIRTIO_NET_ERROR_NEEDS_RESET && !self.reset() {
             return Err(Error::IoError);
         }
-        for place in 0..OWN_BUFFERS {
-            let slot = self.own.slots[place];
-            if slot != FREE && self.take_sent(slot).is_some() {
-                self.own.slots[place] = FREE;
+        for (place, slot) in self.own.posted_slots() {
+            if self.take_sent(&mut virtio_net_packet { slot, ..Default::default() }) {
+                self.own.set_free(place);
             }
         }
         Ok(())
@@ -400,9 +409,12 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
             // SAFETY: the driver has given the buffer back. Those of `send` were never shared.
             unsafe { unshare::<H>(&packet, BufferDirection::DriverToDevice) };
         }
-        if let Some(packet) = self.seen.take().and_then(|seen| self.take_received(seen.slot)) {
-            // SAFETY: as above.
-            unsafe { unshare::<H>(&packet, BufferDirection::DeviceToDriver) };
+        if let Some(seen) = self.seen.take() {
+            packet.slot = seen.slot;
+            if self.take_received(&mut packet) {
+                // SAFETY: as above.
+                unsafe { unshare::<H>(&packet, BufferDirection::DeviceToDriver) };
+            }
         }
         // SAFETY: as above.
         while unsafe { virtio_net_rx_reap(self.net.handle(), 0, 0, &mut packet, 1) } == 1 {
@@ -463,8 +475,8 @@ unsafe fn unshare<H: Hal>(packet: &virtio_net_packet, direction: BufferDirection
 
 // ------------------------------------------------------------------------------------------------------------- for send
 
-/// Buffers that `send` copies to, at most.
-const OWN_BUFFERS: usize = 8;
+/// Buffers that `send` copies to, at most: bits of a word.
+const OWN_BUFFERS: usize = 32;
 /// Bytes of each: a header, and the longest frame.
 const OWN_BYTES: usize = 2048;
 /// The longest frame that `send` takes.
@@ -473,85 +485,124 @@ const OWN_FRAME: usize = 1518;
 const OWN_OFFSET: usize = 16;
 /// The cookie of such a buffer, which is no address of a shared one.
 const OWN_COOKIE: u64 = 0;
-/// No slot.
-const FREE: u16 = u16::MAX;
+/// Buffers of a block of DMA memory: four pages.
+const BLOCK_BUFFERS: usize = 8;
 
-/// One block of DMA memory, from the first `send` on, cut into buffers. Their headers are zero, and stay that.
+/// DMA memory that was asked for as one block.
+#[derive(Clone, Copy)]
+struct Block {
+    address: PhysAddr,
+    memory: NonNull<u8>,
+    pages: usize,
+}
+
+/// The buffers of `send`, in blocks that are asked for when they are needed. Their headers are zero, and stay that.
+#[derive(Default)]
 struct OwnBuffers {
-    memory: Option<(PhysAddr, NonNull<u8>)>,
-    count: usize,
-    /// The slot that each buffer is posted with.
+    blocks: [Option<Block>; OWN_BUFFERS / BLOCK_BUFFERS],
+    /// A bit for each buffer that there is, and for each of these that is free.
+    all: u32,
+    free: u32,
+    /// The slot that each other one is posted with.
     slots: [u16; OWN_BUFFERS],
 }
 
-impl Default for OwnBuffers {
-    fn default() -> Self {
-        Self { memory: None, count: 0, slots: [FREE; OWN_BUFFERS] }
-    }
-}
-
 impl OwnBuffers {
-    fn pages(&self) -> usize {
-        (self.count * OWN_BYTES).div_ceil(PAGE_SIZE)
-    }
-
-    /// As many buffers as make sense for the queue, or two where the `Hal` has no run of pages.
-    fn allocate<H: Hal>(&mut self, slots: usize) -> Result {
-        if self.memory.is_some() {
-            return Ok(());
-        }
-        for count in [OWN_BUFFERS.min(slots), 2.min(slots)] {
-            self.count = count;
-            let (address, memory) = H::dma_alloc(self.pages(), BufferDirection::DriverToDevice);
+    /// A buffer of a new block, where there may be one and the `Hal` has the memory: four pages, or one. An error where there is none at all.
+    fn grow<H: Hal>(&mut self, slots: usize) -> Result<Option<usize>> {
+        let most = OWN_BUFFERS.min(slots);
+        let Some(number) = self.blocks.iter().position(Option::is_none) else { return Ok(None) };
+        let first = number * BLOCK_BUFFERS;
+        for buffers in [BLOCK_BUFFERS, PAGE_SIZE / OWN_BYTES] {
+            let buffers = buffers.min(most.saturating_sub(first));
+            let pages = (buffers * OWN_BYTES).div_ceil(PAGE_SIZE);
+            if pages == 0 {
+                return Ok(None);
+            }
+            let (address, memory) = H::dma_alloc(pages, BufferDirection::DriverToDevice);
             if address != 0 {
-                self.memory = Some((address, memory));
-                return Ok(());
+                let bits = ((1 << buffers) - 1) << first;
+                self.all |= bits;
+                self.free |= bits;
+                self.blocks[number] = Some(Block { address, memory, pages });
+                return Ok(Some(first));
             }
         }
-        Err(Error::DmaError)
+        if self.all == 0 { Err(Error::DmaError) } else { Ok(None) }
     }
 
-    /// Gives the block back. The device has none of it.
+    /// Gives all memory back. The device has none of it.
     fn free_all<H: Hal>(&mut self) {
-        if let Some((address, memory)) = self.memory.take() {
+        for Block { address, memory, pages } in self.blocks.iter_mut().filter_map(Option::take) {
             // SAFETY: this is what `dma_alloc` returned, and nobody uses it any more.
-            unsafe { H::dma_dealloc(address, memory, self.pages()) };
+            unsafe { H::dma_dealloc(address, memory, pages) };
         }
     }
 
+    /// How many are posted.
     fn posted(&self) -> usize {
-        self.slots.iter().filter(|slot| **slot != FREE).count()
+        (self.all & !self.free).count_ones() as usize
+    }
+
+    /// Those that are posted, with their slots.
+    fn posted_slots(&self) -> impl Iterator<Item = (usize, u16)> + use<> {
+        let (posted, slots) = (self.all & !self.free, self.slots);
+        (0..).zip(slots).filter(move |(place, _)| posted & (1 << place) != 0)
     }
 
     fn free(&self) -> Option<usize> {
-        self.slots.iter().take(self.count).position(|slot| *slot == FREE)
+        (self.free != 0).then_some(self.free.trailing_zeros() as usize)
     }
 
+    /// Whether one is posted with this slot.
     fn has(&self, slot: u16) -> bool {
-        slot != FREE && self.slots.contains(&slot)
+        self.free != self.all && self.posted_slots().any(|(_, own)| own == slot)
     }
 
-    fn set(&mut self, place: usize, slot: u16) {
-        if let Some(own) = self.slots.get_mut(place) {
-            *own = slot;
-        }
+    fn set_posted(&mut self, place: usize, slot: u16) {
+        self.free &= !(1 << place);
+        self.slots[place] = slot;
+    }
+
+    fn set_free(&mut self, place: usize) {
+        self.free |= 1 << place;
     }
 
     /// Copies a frame of at most [`OWN_FRAME`] bytes to a free buffer.
     fn fill(&mut self, place: usize, frame: &[u8]) -> Result<virtio_net_packet> {
-        let (address, memory) = self.memory.ok_or(Error::DmaError)?;
-        let offset = place * OWN_BYTES + OWN_OFFSET;
-        // SAFETY: `place` is one of `count` buffers of the block.
-        let data = unsafe { memory.add(offset) };
-        // SAFETY: the frame fits behind the offset, and is not in memory that only the driver knows.
-        unsafe { data.copy_from_nonoverlapping(NonNull::from(frame).cast(), frame.len()) };
+        let block = self.blocks[place / BLOCK_BUFFERS].ok_or(Error::DmaError)?;
+        let offset = place % BLOCK_BUFFERS * OWN_BYTES + OWN_OFFSET;
+        // SAFETY: `place` is a buffer of the block.
+        let data = unsafe { block.memory.add(offset) };
+        // SAFETY: the frame fits behind the offset, which is a multiple of 16, and is not in memory that only the driver knows.
+        unsafe { copy(frame, data) };
         Ok(virtio_net_packet {
             cookie: OWN_COOKIE,
             data: data.as_ptr(),
-            device_address: address + offset as u64,
+            device_address: block.address + offset as u64,
             length: frame.len() as u32,
             flags: VIRTIO_NET_PACKET_HAS_HEADER,
             ..Default::default()
         })
     }
+}
+
+/// Copies by words where the source has them: `memcpy` of a kernel may go byte by byte.
+///
+/// # Safety
+/// `to` is 8-byte aligned, has room for the bytes, and is no part of them.
+unsafe fn copy(from: &[u8], to: NonNull<u8>) {
+    // SAFETY: any bytes are words.
+    let (before, words, _) = unsafe { from.align_to::<u64>() };
+    let whole = if before.is_empty() { words } else { &[] };
+    let mut place = to.cast::<u64>();
+    for word in whole {
+        // SAFETY: by the caller's promise. Volatile, because the compiler would call `memcpy` again.
+        unsafe { place.write_volatile(*word) };
+        // SAFETY: the end of the room at the latest.
+        place = unsafe { place.add(1) };
+    }
+    let rest = from.get(size_of_val(whole)..).unwrap_or_default();
+    // SAFETY: by the caller's promise.
+    unsafe { place.cast::<u8>().copy_from_nonoverlapping(NonNull::from(rest).cast(), rest.len()) };
 }

@@ -9,7 +9,7 @@ use virtio_drivers::Error;
 use virtio_net_c::VirtIONetRaw;
 
 /// Frames of `send` that may be on their way together.
-const COPIES: usize = 8;
+const COPIES: usize = 16;
 
 type Raw<const N: usize> = VirtIONetRaw<crate::TestHal, FakeTransport, N>;
 
@@ -469,6 +469,31 @@ fn sending_takes_memory_when_it_is_used() {
         plug.live().0 - before
     }
     assert_eq!((pages::<1>(9), pages::<2>(9), pages::<16>(9), pages::<256>(9), pages::<256>(1)), (1, 1, 4, 4, 1));
+}
+
+/// More of it is taken for more frames on their way, up to a limit; where there is no more, and behind the limit, `send` waits.
+#[test]
+fn sending_takes_memory_as_it_is_needed() {
+    for (slots_first, run, budget) in [(32, 4, usize::MAX), (8, 4, 1), (8, 1, usize::MAX)] {
+        let (plug, card) = machine(MODERN);
+        let mut net = raw::<64>(&card);
+        let before = plug.live().0;
+        plug.longest_run.store(run, Ordering::Relaxed);
+        plug.alloc_budget.store(budget, Ordering::Relaxed);
+        for round in 0..10 {
+            for number in 0..slots_first {
+                net.send(&frame(700, number)).unwrap();
+            }
+            assert_eq!(plug.live().0 - before, if run == 1 { 4 } else { slots_first as usize / 2 });
+            if round == 0 {
+                assert_eq!(net.send(&frame(700, 0)), Err(Error::QueueFull));
+                assert!(net.can_send(), "for requests there are slots");
+            }
+            assert_eq!(card.sent(), (0..slots_first).map(|number| frame(700, number)).collect::<Vec<_>>());
+        }
+        drop(net);
+        assert_eq!(plug.live(), (0, 0));
+    }
 }
 
 /// Slots of the caller's own requests are nobody's to wait for; those of `send` come back behind them.

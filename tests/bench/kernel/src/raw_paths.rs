@@ -283,7 +283,12 @@ impl<N: RawNet> Path for RawPath<N> {
 
     /// A burst of one is one at a time: posted, waited for, completed.
     fn group(&self, case: &Case<'_>) -> u32 {
-        if self.transmit && !self.copying && case.burst == 1 { 1 } else { case.queue }
+        match (self.transmit && case.burst == 1, self.copying) {
+            (true, false) => 1,
+            // The drop-in copies so many before it waits.
+            (true, true) => case.queue.min(32),
+            _ => case.queue,
+        }
     }
 
     fn ready(&mut self) -> u32 {
