@@ -416,6 +416,10 @@ int32_t virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t fl
 int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               const struct virtio_net_packet *packets, uint32_t count);
 
+/* Copies as the calls above do, for a host that writes frames in place or in memory of its own: by words, whatever the alignment, and
+ * without registers of the vector unit where those are not to be used. The two ranges do not overlap. Any thread. */
+void virtio_net_copy(void *to, const void *from, uint32_t bytes);
+
 /* Reserves up to `count` slots with their pool buffers. Of each packet `slot`, `data` (16-byte aligned), `length` (the most
  * that may be written), `flags` (0) and `device_address` are written. The caller holds the slots until it commits or cancels
  * them. flags: 0. Errors: NO_POOL, QUEUE_FULL. */

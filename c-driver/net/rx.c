@@ -535,7 +535,7 @@ static bool find_lost(const struct virtio_ring *ring, uint16_t *slot)
     return false;
 }
 
-VIRTIO_SMALL int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
+int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
 {
     uint16_t lost = 0;
     if (net != NULL && queue_pair == 0 && net_has_memory(net) && find_lost(&net->rx.ring, &lost))
@@ -561,7 +561,7 @@ VIRTIO_SMALL int32_t virtio_net_rx_oldest(const struct virtio_net *net, uint32_t
     return ring_in_flight(ring) != 0 ? *ring_order(ring, ring->used_index) : VIRTIO_NET_ERROR_NOT_READY;
 }
 
-VIRTIO_SMALL int32_t virtio_net_rx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
+int32_t virtio_net_rx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
 {
     if (net == NULL || packet == NULL || queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
         return vn_net_refuse(net, packet, NET_QUEUE_RX, queue_pair, 0);

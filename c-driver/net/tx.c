@@ -435,6 +435,11 @@ int32_t virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t fl
     return send_slowly(net, queue_pair, flags, frame, length);
 }
 
+VIRTIO_SMALL void virtio_net_copy(void *to, const void *from, uint32_t bytes)
+{
+    vn_copy(to, from, bytes);
+}
+
 /* ---------------------------------------------------------------------------------------------------------- reserving */
 
 int32_t virtio_net_tx_reserve(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,

@@ -540,6 +540,11 @@ unsafe extern "C" {
         packets: *const virtio_net_packet,
         count: u32,
     ) -> i32;
+    pub fn virtio_net_copy(
+        to: *mut ::core::ffi::c_void,
+        from: *const ::core::ffi::c_void,
+        bytes: u32,
+    );
     pub fn virtio_net_tx_reserve(
         net: *mut virtio_net,
         queue_pair: u32,

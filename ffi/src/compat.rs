@@ -28,10 +28,18 @@ const COPY_LIMIT: usize = 256;
 const AHEAD: usize = 8;
 
 /// A frame that was taken from the driver and not yet by the caller.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Seen {
+    /// Where it lies in the receive pool, which stays in place while slots of it are held.
+    frame: NonNull<u8>,
     slot: u16,
     length: u16,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { frame: NonNull::dangling(), slot: 0, length: 0 }
+    }
 }
 
 /// What `receive` and `recycle_rx_buffer` hold back. On the heap, because the drop-in is returned by value on small stacks.
@@ -243,10 +251,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         if self.next == self.seen {
             self.look_ahead()?;
         }
-        let Some(&Seen { slot, length }) = self.batches.ahead.get(usize::from(self.next)) else {
+        let Some(&Seen { frame, slot, length }) = self.batches.ahead.get(usize::from(self.next)) else {
             return Err(Error::NotReady);
         };
-        let frame = self.frame_of(slot)?;
         self.next += 1;
         self.lent += 1;
         self.out += 1;
@@ -309,7 +316,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, packets.as_mut_ptr(), u32::from(self.batch)) };
         let count = DriverError::check(count).map_err(translate)?;
         for (seen, packet) in self.batches.ahead.iter_mut().zip(&packets) {
-            *seen = Seen { slot: packet.slot, length: packet.length as u16 };
+            let frame = NonNull::new(packet.data).unwrap_or(NonNull::dangling());
+            *seen = Seen { frame, slot: packet.slot, length: packet.length as u16 };
         }
         self.next = 0;
         self.seen = count as u8;
@@ -434,13 +442,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
                 return Ok(());
             }
         }
-    }
-
-    /// The frame of a slot that is held.
-    fn frame_of(&self, slot: u16) -> Result<NonNull<u8>> {
-        // SAFETY: the handle is that of a driver.
-        let frame = unsafe { virtio_net_rx_frame(self.net.shared_handle(), 0, u32::from(slot)) };
-        NonNull::new(frame).ok_or(Error::IoError)
     }
 }
 

@@ -574,8 +574,8 @@ impl OwnBuffers {
         let offset = place % BLOCK_BUFFERS * OWN_BYTES + OWN_OFFSET;
         // SAFETY: `place` is a buffer of the block.
         let data = unsafe { block.memory.add(offset) };
-        // SAFETY: the frame fits behind the offset, which is a multiple of 16, and is not in memory that only the driver knows.
-        unsafe { copy(frame, data) };
+        // SAFETY: the frame fits behind the offset, and is not in memory that only the driver knows.
+        unsafe { virtio_net_copy(data.as_ptr().cast(), frame.as_ptr().cast(), frame.len() as u32) };
         Ok(virtio_net_packet {
             cookie: OWN_COOKIE,
             data: data.as_ptr(),
@@ -585,24 +585,4 @@ impl OwnBuffers {
             ..Default::default()
         })
     }
-}
-
-/// Copies by words where the source has them: `memcpy` of a kernel may go byte by byte.
-///
-/// # Safety
-/// `to` is 8-byte aligned, has room for the bytes, and is no part of them.
-unsafe fn copy(from: &[u8], to: NonNull<u8>) {
-    // SAFETY: any bytes are words.
-    let (before, words, _) = unsafe { from.align_to::<u64>() };
-    let whole = if before.is_empty() { words } else { &[] };
-    let mut place = to.cast::<u64>();
-    for word in whole {
-        // SAFETY: by the caller's promise. Volatile, because the compiler would call `memcpy` again.
-        unsafe { place.write_volatile(*word) };
-        // SAFETY: the end of the room at the latest.
-        place = unsafe { place.add(1) };
-    }
-    let rest = from.get(size_of_val(whole)..).unwrap_or_default();
-    // SAFETY: by the caller's promise.
-    unsafe { place.cast::<u8>().copy_from_nonoverlapping(NonNull::from(rest).cast(), rest.len()) };
 }
