@@ -407,10 +407,12 @@ static int32_t set_up_device(struct virtio_net *net)
     return code;
 }
 
-/* The quick loops are for pools, on machines where memory needs no care, and read a header by halfwords. */
+/* The quick ways are for machines where memory needs no care, and those with a pool read a header by halfwords. */
 static uint8_t usability(const struct virtio_net *net, const struct dma_pool *pool)
 {
-    return pool->slots != 0 && !net->sync && pool->frame_offset % 2 == 0 ? VIRTIO_RING_PLAIN : VIRTIO_RING_USABLE;
+    if (net->sync || pool->frame_offset % 2 != 0)
+        return VIRTIO_RING_USABLE;
+    return pool->slots != 0 ? VIRTIO_RING_PLAIN : VIRTIO_RING_BARE;
 }
 
 static int32_t bring_up(struct virtio_net *net)

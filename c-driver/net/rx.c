@@ -167,7 +167,7 @@ static int32_t deliver(struct virtio_net *net, struct virtio_net_packet *packet,
 
 /* The end of a look that has `left` elements to go: asks for the interrupt after the last, repeats a notification where nothing
  * moved, and publishes. */
-static VIRTIO_SMALL int32_t settle(struct virtio_net *net, uint16_t before, bool moved, int32_t left, int32_t result)
+static VIRTIO_NOINLINE int32_t settle(struct virtio_net *net, uint16_t before, bool moved, int32_t left, int32_t result)
 {
     struct virtio_ring *ring = &net->rx.ring;
     if (VIRTIO_UNLIKELY(!ring_is_usable(ring)))
@@ -186,9 +186,9 @@ static VIRTIO_SMALL int32_t settle(struct virtio_net *net, uint16_t before, bool
 
 /* Every way of receiving, one frame after the other. The first `done` frames were taken quickly, and counted; `element` is the
  * next one where it was read already. */
-static VIRTIO_SMALL int32_t receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                                    struct virtio_net_packet *packets, uint32_t count, enum way way, uint32_t done,
-                                    uint64_t element)
+static VIRTIO_NOINLINE int32_t receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                                       struct virtio_net_packet *packets, uint32_t count, enum way way, uint32_t done,
+                                       uint64_t element)
 {
     if (!net_acceptable(net, packets, NET_QUEUE_RX, queue_pair, flags))
         return vn_net_refuse(net, packets, NET_QUEUE_RX, queue_pair, flags);
@@ -394,6 +394,50 @@ VIRTIO_INLINE int32_t receive_quickly(struct virtio_net *net, uint32_t queue_pai
     return receive(net, queue_pair, flags, packets, count, way, done, element);
 }
 
+/* The same for one frame in memory of the caller, whose header may lie anywhere. */
+VIRTIO_INLINE bool lend_external(struct net_rx *rx, struct virtio_net_packet *packet, uint64_t *unusual)
+{
+    struct virtio_ring *ring = &rx->ring;
+    uint64_t element = read_element(ring_used_element(ring, ring->used_index));
+    uint32_t used_length = (uint32_t)(element >> 32);
+    uint16_t number = *ring_order(ring, ring->used_index);
+    const struct virtio_slot *slot = &ring_slots(ring)[number];
+    uint32_t header_length = ring->header_length;
+    if (VIRTIO_UNLIKELY((uint32_t)element != number) || VIRTIO_UNLIKELY(used_length > (slot->length & VIRTIO_SLOT_LENGTH)) ||
+        VIRTIO_UNLIKELY(used_length < header_length + ETHERNET_HEADER_BYTES) ||
+        VIRTIO_UNLIKELY(!header_is_plain(slot->data - header_length, false))) {
+        *unusual = element;
+        return false;
+    }
+    packet->cookie = slot->cookie;
+    packet->data = slot->data;
+    packet->slot = number;
+    packet->length = used_length - header_length;
+    packet->flags = VIRTIO_NET_PACKET_EXTERNAL;
+    pass(ring, 1, WAY_LEND);
+    return true;
+}
+
+static int32_t peek_external(struct virtio_net *net, struct virtio_net_packet *packets, uint32_t count)
+{
+    struct virtio_ring *ring = &net->rx.ring;
+    uint16_t before = ring->used_index;
+    uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - before);
+    uint32_t wanted = count < ready ? count : ready;
+    uint64_t element = NO_ELEMENT;
+    uint64_t bytes = 0;
+    uint32_t done = 0;
+    if (VIRTIO_LIKELY(ready <= ring_usable_by_device(ring)))
+        for (; done < wanted && VIRTIO_LIKELY(lend_external(&net->rx, &packets[done], &element)); done++)
+            bytes += packets[done].length;
+    counter_add(&net->rx.frames, done);
+    counter_add(&net->rx.bytes, bytes);
+    if (VIRTIO_LIKELY(done != 0 && done == wanted) && VIRTIO_LIKELY(!ring->interrupts) &&
+        VIRTIO_LIKELY(!ring_is_stale(ring, before)))
+        return (int32_t)done;
+    return receive(net, 0, 0, packets, count, WAY_LEND, done, element);
+}
+
 int32_t virtio_net_receive_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                                  uint32_t count)
 {
@@ -435,6 +479,8 @@ int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t
 int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count)
 {
+    if (net != NULL && packets != NULL && (queue_pair | flags) == 0 && ring_is_bare(&net->rx.ring))
+        return peek_external(net, packets, count);
     return receive_quickly(net, queue_pair, flags, packets, count, WAY_LEND);
 }
 
@@ -465,9 +511,22 @@ static void give_back(struct virtio_net *net, uint16_t slot)
     repost(ring, slots, slot);
 }
 
+/* The oldest slot that is held, in a ring where nothing waits to be published: free, and its buffer its owner's. */
+VIRTIO_INLINE bool release_external(struct virtio_ring *ring, uint16_t number)
+{
+    struct virtio_slot *slot = &ring_slots(ring)[*ring_order(ring, ring_first_held(ring))];
+    if (VIRTIO_UNLIKELY(ring->held == 0) || VIRTIO_UNLIKELY(*ring_order(ring, ring_first_held(ring)) != number) ||
+        VIRTIO_UNLIKELY((slot->length & VIRTIO_SLOT_LOST) != 0))
+        return false;
+    slot->length = 0;
+    ring->externals--;
+    ring->held--;
+    return true;
+}
+
 /* Every way of giving back, one slot after the other. The first `done` were given back quickly. */
-static VIRTIO_SMALL int32_t release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                                    const struct virtio_net_packet *packets, uint32_t count, uint32_t done)
+static VIRTIO_NOINLINE int32_t release(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
+                                       const struct virtio_net_packet *packets, uint32_t count, uint32_t done)
 {
     if (net == NULL || packets == NULL || (queue_pair | (flags & ~RX_FLAGS)) != 0 || !net_has_memory(net))
         return vn_net_refuse(net, packets, NET_QUEUE_RX, queue_pair, flags & ~RX_FLAGS);
@@ -520,7 +579,10 @@ int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint3
         if (VIRTIO_LIKELY(done == count))
             return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, (int32_t)done);
     }
-    return release(net, queue_pair, flags, packets, count, done);
+    if (net != NULL && packets != NULL && (queue_pair | (flags & ~RX_FLAGS)) == 0 && ring_is_bare(&net->rx.ring))
+        while (done < count && release_external(&net->rx.ring, packets[done].slot))
+            done++;
+    return VIRTIO_LIKELY(done != 0 && done == count) ? (int32_t)done : release(net, queue_pair, flags, packets, count, done);
 }
 
 /* A buffer that was lost, and of which its owner does not know yet. */
@@ -592,7 +654,7 @@ VIRTIO_SMALL bool vn_net_rx_due(const struct virtio_net *net)
     return ready != 0 && ready == posted;
 }
 
-VIRTIO_SMALL uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
+uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
 {
     if (net == NULL || queue_pair != 0 || !net_has_memory(net))
         return NULL;
@@ -616,8 +678,8 @@ static int32_t check_external(const struct virtio_net *net, const struct virtio_
     return ring_free(&net->rx.ring) != 0 ? VIRTIO_NET_SUCCESS : VIRTIO_NET_ERROR_QUEUE_FULL;
 }
 
-VIRTIO_SMALL int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                                        struct virtio_net_packet *packets, uint32_t count)
+int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
+                           uint32_t count)
 {
     if (!net_acceptable(net, packets, NET_QUEUE_RX, queue_pair, flags & ~RX_FLAGS))
         return vn_net_refuse(net, packets, NET_QUEUE_RX, queue_pair, flags & ~RX_FLAGS);

@@ -570,7 +570,7 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
     return reaped == 0 && code < 0 ? code : reaped;
 }
 
-VIRTIO_SMALL int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
+int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
 {
     /* Where a frame is held already there is no need to look for more. */
     bool known = net != NULL && queue_pair == 0 && net->tx.ring.held != 0;
@@ -581,7 +581,7 @@ VIRTIO_SMALL int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_p
     return ring->held != 0 ? *ring_order(ring, ring_first_held(ring)) : VIRTIO_NET_ERROR_NOT_READY;
 }
 
-VIRTIO_SMALL int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
+int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
 {
     if (net == NULL || packet == NULL || queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
         return vn_net_refuse(net, packet, NET_QUEUE_TX, queue_pair, 0);
@@ -611,7 +611,7 @@ VIRTIO_SMALL int32_t virtio_net_due(const struct virtio_net *net, uint32_t queue
     return (receive ? VIRTIO_NET_IRQ_RX : 0) | (vn_ring_is_waited_for(&net->tx.ring) ? VIRTIO_NET_IRQ_TX : 0);
 }
 
-VIRTIO_SMALL int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair)
+int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair)
 {
     int32_t in_flight = virtio_net_tx_in_flight(net, queue_pair);
     if (in_flight < 0)

@@ -110,10 +110,16 @@ struct virtio_ring {
 #define VIRTIO_RING_UNUSABLE 0u /* stopped or broken */
 #define VIRTIO_RING_USABLE   1u
 #define VIRTIO_RING_PLAIN    2u /* and its buffers are the driver's own and need no care but their places */
+#define VIRTIO_RING_BARE     3u /* the same of a ring whose buffers are all the caller's */
 
 VIRTIO_INLINE bool ring_is_usable(const struct virtio_ring *ring)
 {
     return flag_read(&ring->usable) != VIRTIO_RING_UNUSABLE;
+}
+
+VIRTIO_INLINE bool ring_is_bare(const struct virtio_ring *ring)
+{
+    return VIRTIO_UNLIKELY(flag_read(&ring->usable) == VIRTIO_RING_BARE);
 }
 
 VIRTIO_INLINE bool ring_is_plain(const struct virtio_ring *ring)
