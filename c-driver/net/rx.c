@@ -462,8 +462,10 @@ int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t
     packet.data = buffer;
     packet.length = capacity;
     uint64_t element = NO_ELEMENT;
-    if (VIRTIO_LIKELY(ready_quickly(net, buffer, queue_pair, flags, WAY_COPY) != 0) && VIRTIO_LIKELY(copy_is_simple(buffer)) &&
-        VIRTIO_LIKELY(!net->rx.ring.interrupts) && VIRTIO_LIKELY(!ring_is_nearly_stale(&net->rx.ring))) {
+    /* used.idx is read last: whatever else is unusual, the general way reads it once. */
+    if (VIRTIO_LIKELY(net != NULL && copy_is_simple(buffer)) && VIRTIO_LIKELY(!net->rx.ring.interrupts) &&
+        VIRTIO_LIKELY(!ring_is_nearly_stale(&net->rx.ring)) &&
+        VIRTIO_LIKELY(ready_quickly(net, buffer, queue_pair, flags, WAY_COPY) != 0)) {
         struct cursor at = begin(&net->rx.ring);
         uint64_t length = 0;
         if (VIRTIO_LIKELY(take_quickly(&at, &packet, WAY_COPY, &length, &element))) {

@@ -129,6 +129,7 @@ static void largest_page_number(void **state)
 static void not_coherent(void **state)
 {
     struct fixture *f = *state;
+    f->platform = &model_platform;
     f->model->not_coherent = true;
     f->options.rx_headroom = 2;
     bring_up(f);
@@ -154,6 +155,7 @@ static void not_coherent_external(void **state)
 {
     struct fixture *f = *state;
     static uint8_t memory[4][2048];
+    f->platform = &model_platform;
     f->model->not_coherent = true;
     f->options.rx_buffer_bytes = VIRTIO_NET_NO_POOL;
     bring_up(f);
@@ -180,6 +182,7 @@ static void not_coherent_external(void **state)
 static void not_coherent_with_long_lengths(void **state)
 {
     struct fixture *f = *state;
+    f->platform = &model_platform;
     f->model->not_coherent = true;
     bring_up(f);
     for (uint32_t i = 0; i < 100; i++) {
