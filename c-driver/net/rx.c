@@ -384,12 +384,9 @@ VIRTIO_INLINE int32_t receive_quickly(struct virtio_net *net, uint32_t queue_pai
         done = take_runs(net, packets, wanted, way, &bytes, &element);
         counter_add(&net->rx.frames, done);
         counter_add(&net->rx.bytes, bytes);
-        if (VIRTIO_LIKELY(done == wanted)) {
-            element = NO_ELEMENT;
-            if (VIRTIO_LIKELY(!net->rx.ring.interrupts) && VIRTIO_LIKELY(!ring_is_stale(&net->rx.ring, before)))
-                return way == WAY_LEND ? (int32_t)done
-                                       : vn_ring_publish(&net->rx.ring, &net->device.transport, true, (int32_t)done);
-        }
+        if (VIRTIO_LIKELY(done == wanted) && VIRTIO_LIKELY(!net->rx.ring.interrupts) &&
+            VIRTIO_LIKELY(!ring_is_stale(&net->rx.ring, before)))
+            return way == WAY_LEND ? (int32_t)done : vn_ring_publish(&net->rx.ring, &net->device.transport, true, (int32_t)done);
     }
     return receive(net, queue_pair, flags, packets, count, way, done, element);
 }
