@@ -74,6 +74,8 @@ impl Target {
             if clang {
                 // Without -nostdlibinc clang finds the host's <stdint.h>.
                 flags.extend([format!("--target={}", self.clang_triple()), "-nostdlibinc".into()]);
+                // Pieces shared between functions save a hundred bytes, and leave functions without a frame of their own.
+                flags.push("-mno-outline".into());
             }
             flags.extend(self.machine_flags()?);
         }
