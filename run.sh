@@ -494,6 +494,8 @@ stage_lint() {
     for_host fmt --all --check || failed=1
     "$rust_bin/rustfmt" --check --edition 2024 tests/consumers/rust-crate/{build,src/main}.rs || failed=1
     for_host fmt --manifest-path tests/targets/Cargo.toml --all --check || failed=1
+    # The images' lock file follows the crate's dependencies.
+    for_host metadata --locked --format-version 1 --manifest-path tests/targets/Cargo.toml >/dev/null || failed=1
     if [ ! -x "$rust_bin/cargo-clippy" ]; then
         echo "run.sh: $rust_bin has no clippy, and no package brings it for this toolchain: clippy was not run" >&2
         return "$failed"
