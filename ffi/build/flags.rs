@@ -171,15 +171,20 @@ impl Target {
     }
 
     fn frame_flags(&self, clang: bool) -> Vec<String> {
-        let leaves = clang || matches!(self.arch.as_str(), "aarch64" | "x86_64");
-        match self.frame_pointers.as_deref() {
-            Some("non-leaf") => own(&["-fno-omit-frame-pointer"]),
-            Some("y" | "yes" | "on" | "true" | "always") if leaves => {
-                own(&["-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer"])
-            }
-            Some("y" | "yes" | "on" | "true" | "always") => own(&["-fno-omit-frame-pointer"]),
-            _ => Vec::new(),
+        let leaves = match self.frame_pointers.as_deref() {
+            Some("non-leaf") => false,
+            Some("y" | "yes" | "on" | "true" | "always") => true,
+            _ => return Vec::new(),
+        };
+        let mut flags = own(&["-fno-omit-frame-pointer"]);
+        if leaves && (clang || matches!(self.arch.as_str(), "aarch64" | "x86_64")) {
+            flags.push("-mno-omit-leaf-frame-pointer".into());
         }
+        if clang && self.arch != "x86_64" && self.bare_metal {
+            // Where it makes code small, clang moves what functions begin with, the frame's set-up too, to functions of its own.
+            flags.push("-mno-outline".into());
+        }
+        flags
     }
 }
 

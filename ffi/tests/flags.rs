@@ -116,10 +116,12 @@ fn frame_pointers_and_protection_follow() {
         has(&with(AARCH64, value), &kept, &[]);
     }
     has(&with(X86_64, "-Cforce-frame-pointers=non-leaf"), &kept[..1], &kept[1..]);
+    has(&with(RISCV64, "-Cforce-frame-pointers=yes"), &["-mno-outline"], &[]);
+    has(&with(RISCV64, ""), &[], &["-mno-outline"]);
     has(&with(X86_64, "-Cforce-frame-pointers=no"), &[], &kept);
     // gcc for RISC-V knows the first only.
     let riscv = target(RISCV64, &[("CARGO_ENCODED_RUSTFLAGS", "-Cforce-frame-pointers=yes")]);
-    has(&riscv.flags(false).unwrap(), &kept[..1], &kept[1..]);
+    has(&riscv.flags(false).unwrap(), &kept[..1], &[kept[1], "-mno-outline"]);
     has(&with(AARCH64, "-Zbranch-protection=bti,pac-ret"), &["-mbranch-protection=bti+pac-ret"], &[]);
     has(&with(X86_64, "-Zcf-protection=full -Zbranch-protection=bti"), &["-fcf-protection=full"], &["-mbranch"]);
     // What the driver must not follow.
