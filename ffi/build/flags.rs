@@ -180,10 +180,6 @@ impl Target {
         if leaves && (clang || matches!(self.arch.as_str(), "aarch64" | "x86_64")) {
             flags.push("-mno-omit-leaf-frame-pointer".into());
         }
-        if clang && self.arch != "x86_64" && self.bare_metal {
-            // Where it makes code small, clang moves what functions begin with, the frame's set-up too, to functions of its own.
-            flags.push("-mno-outline".into());
-        }
         flags
     }
 }
