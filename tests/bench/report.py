@@ -154,7 +154,7 @@ def calls_table(results):
     rows = []
     for name, value in results["calls"].items():
         one = case(name)
-        rows.append([NAMES[one.path], one.direction.upper(), one.burst, *(f"{value[key]:.3f}" for key in ("kicks", "shares", "unshares",
+        rows.append([NAMES[one.path], one.direction.upper(), one.burst, *(f"{value[key]:.4f}" for key in ("kicks", "shares", "unshares",
                                                                                                        "allocations"))])
     return table(["", "", "burst", "notifications", "share", "unshare", "allocations"], rows)
 
