@@ -1,7 +1,9 @@
 """One QEMU run of the bench kernel, and the peer at the other end of its wire.
 
 The wire is `-netdev socket` over a socket pair: nothing gets lost on it, so a frame that is missing was lost by the driver or the
-device. (`-netdev stream` connects a little after the start, and throws away what is sent before.) Frame `n` is destination, source, ethertype 0x88b5, two bytes of 0, `n` (little-endian), and anything up to its length.
+device. (`-netdev stream` connects a little after the start, and throws away what is sent before.)
+
+Frame `n` is destination, source, ethertype 0x88b5, two bytes of 0, `n` (little-endian), and anything up to its length.
 """
 
 import contextlib
