@@ -33,6 +33,17 @@ pub struct VirtIONetRaw<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     header: u8,
 }
 
+/// How a reset went.
+#[derive(PartialEq)]
+enum Reset {
+    /// The device confirms it now: what it had is the callers' again.
+    Done,
+    /// It was reset before.
+    Before,
+    /// It does not confirm it, and may still use what it has.
+    Pending,
+}
+
 /// A filled buffer.
 struct Seen {
     slot: u16,
@@ -149,7 +160,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
                 Ok(slot) if self.own.has(slot) => self.take_own_back().ok()?,
                 Ok(slot) => return Some(slot),
                 // What it had comes back now, if it confirms the reset.
-                Err(DriverError::NEEDS_RESET) if self.reset() => {}
+                Err(_) if !self.net.is_usable() && self.reset() == Reset::Done => {}
                 Err(_) => return None,
             }
         }
@@ -330,12 +341,14 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         outcome.map(|_| packet.slot).map_err(translate)
     }
 
-    /// Resets a device that broke a rule. True: it confirms that, and what it had is the callers' again.
-    fn reset(&mut self) -> bool {
+    /// Resets a device that broke a rule, or did not confirm its reset when it was asked last.
+    fn reset(&mut self) -> Reset {
         // SAFETY: the handle is that of a driver.
-        let code = unsafe { virtio_net_stop(self.net.handle()) };
-        // It was reset before.
-        code >= 0 || code == VIRTIO_NET_ERROR_STATE
+        match unsafe { virtio_net_stop(self.net.handle()) } {
+            VIRTIO_NET_ERROR_STATE => Reset::Before,
+            code if code < 0 => Reset::Pending,
+            _ => Reset::Done,
+        }
     }
 
     /// Takes the next filled buffer from the ring. A device that is found to be broken is reset.
@@ -345,7 +358,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         match unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, &mut packet, 1) } {
             1 => self.seen = Some(Seen { slot: packet.slot, length: packet.length as u16 }),
             0 => {}
-            _ => drop(self.reset()),
+            _ => {
+                self.reset();
+            }
         }
     }
 
@@ -377,7 +392,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     fn take_own_back(&mut self) -> Result {
         // SAFETY: the handle is that of a driver; with a count of 0 no packet is written.
         let code = unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, core::ptr::null_mut(), 0) };
-        if code == VIRTIO_NET_ERROR_NEEDS_RESET && !self.reset() {
+        if (code < 0 || !self.net.is_usable()) && self.reset() == Reset::Pending {
             return Err(Error::IoError);
         }
         for (place, slot) in self.own.posted_slots() {
@@ -399,7 +414,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
             let _ = self.poll_transmit();
             core::hint::spin_loop();
         }
-        if !self.reset() {
+        if self.reset() == Reset::Pending {
             // The device may still use all of it.
             return;
         }

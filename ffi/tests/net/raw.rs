@@ -496,6 +496,32 @@ fn sending_takes_memory_as_it_is_needed() {
     }
 }
 
+/// Who only ever sends comes out of a broken queue too; where the device confirms no reset, with an error instead of a long wait.
+#[test]
+fn sending_over_a_broken_queue() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<4>(&card);
+        for round in 0..4 {
+            for number in 0..4 {
+                net.send(&frame(60, number)).unwrap();
+            }
+            card.forge(TX, 77, 0);
+            if round == 3 {
+                card.change(|config| config.resets = 0);
+                let start = Instant::now();
+                assert_eq!(net.send(&frame(60, 8)), Err(Error::IoError));
+                assert!(start.elapsed() < Duration::from_secs(5));
+                card.change(|config| config.resets = usize::MAX);
+            }
+            net.send(&frame(60, 9)).unwrap();
+            assert_eq!(card.sent(), [frame(60, 9)], "{}", kind.name);
+        }
+        drop(net);
+        assert_eq!(plug.live(), (0, 0));
+    }
+}
+
 /// Slots of the caller's own requests are nobody's to wait for; those of `send` come back behind them.
 #[test]
 fn sending_beside_requests() {
