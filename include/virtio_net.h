@@ -141,8 +141,11 @@ enum {
 
 /* Flags of the options. */
 enum {
-    VIRTIO_NET_OPTION_TRUST_HEADER = 1 /* fields of a received header that were not negotiated are ignored instead of costing the
-                                          frame: NEEDS_CSUM and gso_type; all others are always ignored */
+    VIRTIO_NET_OPTION_TRUST_HEADER = 1, /* fields of a received header that were not negotiated are ignored instead of costing
+                                           the frame: NEEDS_CSUM and gso_type; all others are always ignored */
+    VIRTIO_NET_OPTION_IRQ_RX = 2, /* interrupts at received frames, as by virtio_net_irq_enable but before the device runs: not
+                                     even the first is missed */
+    VIRTIO_NET_OPTION_IRQ_TX = 4  /* the same at frames sent */
 };
 
 /* What the caller wants. All zero but `size` is a good choice for everything. */

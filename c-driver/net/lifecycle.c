@@ -75,7 +75,8 @@ static int32_t take_numbers(struct virtio_net *net)
 static int32_t check_options(struct virtio_net *net)
 {
     const struct virtio_net_options *options = &net->options;
-    if ((options->flags & ~(uint32_t)VIRTIO_NET_OPTION_TRUST_HEADER) != 0)
+    uint32_t known = VIRTIO_NET_OPTION_TRUST_HEADER | VIRTIO_NET_OPTION_IRQ_RX | VIRTIO_NET_OPTION_IRQ_TX;
+    if ((options->flags & ~known) != 0)
         return bad_option(net, offsetof(struct virtio_net_options, flags), options->flags);
     if ((options->fallback_mac[0] & 1) != 0)
         return bad_option(net, offsetof(struct virtio_net_options, fallback_mac), options->fallback_mac[0]);
@@ -519,6 +520,8 @@ static void arrange(struct virtio_net *net)
     tx->index = NET_QUEUE_TX;
     rx->index = NET_QUEUE_RX;
     rx->device_writes = 1;
+    rx->interrupts = (options->flags & VIRTIO_NET_OPTION_IRQ_RX) != 0;
+    tx->interrupts = (options->flags & VIRTIO_NET_OPTION_IRQ_TX) != 0;
     tx->pooled = options->tx_buffer_bytes != VIRTIO_NET_NO_POOL;
     rx->pooled = options->rx_buffer_bytes != VIRTIO_NET_NO_POOL;
     if (net->device.transport.registers != NULL)

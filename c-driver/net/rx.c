@@ -384,7 +384,8 @@ VIRTIO_INLINE int32_t receive_quickly(struct virtio_net *net, uint32_t queue_pai
         done = take_runs(net, packets, wanted, way, &bytes, &element);
         counter_add(&net->rx.frames, done);
         counter_add(&net->rx.bytes, bytes);
-        if (VIRTIO_LIKELY(done == wanted) && VIRTIO_LIKELY(!net->rx.ring.interrupts) &&
+        /* After the last element the interrupt must be asked for. */
+        if (VIRTIO_LIKELY(done == wanted) && (VIRTIO_LIKELY(!net->rx.ring.interrupts) || done < ready) &&
             VIRTIO_LIKELY(!ring_is_stale(&net->rx.ring, before)))
             return way == WAY_LEND ? (int32_t)done : vn_ring_publish(&net->rx.ring, &net->device.transport, true, (int32_t)done);
     }
@@ -429,7 +430,7 @@ static int32_t peek_external(struct virtio_net *net, struct virtio_net_packet *p
             bytes += packets[done].length;
     counter_add(&net->rx.frames, done);
     counter_add(&net->rx.bytes, bytes);
-    if (VIRTIO_LIKELY(done != 0 && done == wanted) && VIRTIO_LIKELY(!ring->interrupts) &&
+    if (VIRTIO_LIKELY(done != 0 && done == wanted) && (VIRTIO_LIKELY(!ring->interrupts) || done < ready) &&
         VIRTIO_LIKELY(!ring_is_stale(ring, before)))
         return (int32_t)done;
     return receive(net, 0, 0, packets, count, WAY_LEND, done, element);

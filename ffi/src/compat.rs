@@ -91,8 +91,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         Self::with_options(transport, buf_len, Options::new())
     }
 
-    /// The same, with options of the driver's own: a mask of features, a fallback for a card without an address. Those for the sizes of buffers are not
-    /// used. Without a fallback, a card that has no usable address gets a local one, 02:00:00:00 and a number that is different for each such
+    /// The same, with options of the driver's own: a mask of features, a fallback for a card without an address. Those for the sizes of buffers
+    /// and for interrupts are not used. Without a fallback, a card that has no usable address gets a local one, 02:00:00:00 and a number that is different for each such
     /// card of this kernel.
     ///
     /// # Errors
@@ -101,6 +101,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         const { check_queue_size(QUEUE_SIZE) };
         let frame = buf_len.checked_sub(HEADER).and_then(|bytes| u32::try_from(bytes).ok());
         let Some(frame) = frame.filter(|_| buf_len >= MIN_BUFFER_LEN) else { return Err(Error::InvalidParam) };
+        // Who drives the original by interrupts need not enable them first.
+        let options = options.interrupts(VIRTIO_NET_IRQ_RX);
         let options = options.with_some_mac().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
         let net = NetDevice::new(transport, options).map_err(translate)?;
         let info = net.info();
@@ -203,7 +205,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let _ = self.net.disable_interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
     }
 
-    /// Asks for an interrupt when a frame has been received. Receive until there is none, or use [`Self::can_recv`], afterwards: a frame that
+    /// Asks for an interrupt when a frame has been received, which is so from the start until [`Self::disable_interrupts`]. Receive until there is none, or use [`Self::can_recv`], afterwards: a frame that
     /// came before the call does not interrupt.
     pub fn enable_interrupts(&mut self) {
         let _ = self.net.enable_interrupts(VIRTIO_NET_IRQ_RX);

@@ -107,6 +107,20 @@ impl Options {
         self
     }
 
+    /// Interrupts from the start for the directions in `which`, `VIRTIO_NET_IRQ_*`: not even the first completion is missed. Without it there
+    /// are none until [`NetDevice::enable_interrupts`].
+    #[must_use]
+    pub fn interrupts(mut self, which: u32) -> Self {
+        self.0.flags &= !(VIRTIO_NET_OPTION_IRQ_RX | VIRTIO_NET_OPTION_IRQ_TX);
+        if which & VIRTIO_NET_IRQ_RX != 0 {
+            self.0.flags |= VIRTIO_NET_OPTION_IRQ_RX;
+        }
+        if which & VIRTIO_NET_IRQ_TX != 0 {
+            self.0.flags |= VIRTIO_NET_OPTION_IRQ_TX;
+        }
+        self
+    }
+
     /// Bytes in front of a received frame beyond the 16 that end at a 16-byte boundary: 2 aligns an IP header. At most 256.
     #[must_use]
     pub fn rx_headroom(mut self, bytes: u32) -> Self {

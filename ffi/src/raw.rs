@@ -65,6 +65,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         const { check_queue_size(QUEUE_SIZE) };
         // A `Hal` may copy what the device wrote only when the buffer is unshared, so C must not judge headers before that.
         let options = Options::new().with_some_mac().without_pools().trust_header();
+        // As the original, until it is told not to.
+        let options = options.interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
         let net = NetDevice::new(transport, options).map_err(translate)?;
         let header = net.info().header_length as u8;
         Ok(Self { net, own: OwnBuffers::default(), seen: None, posted: 0, header })
@@ -99,7 +101,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let _ = self.net.disable_interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
     }
 
-    /// Asks for interrupts when buffers come back, of either direction. Poll both afterwards: what came before the call does not
+    /// Asks for interrupts when buffers come back, of either direction, which is so from the start until [`Self::disable_interrupts`]. Poll both afterwards: what came before the call does not
     /// interrupt.
     pub fn enable_interrupts(&mut self) {
         let _ = self.net.enable_interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);

@@ -95,6 +95,59 @@ static void none_with_bad_frames_only(void **state)
     take_down(f);
 }
 
+/* Asked for in the options: the first completion interrupts, which the device may make as soon as it runs, and a reset does not
+ * change that. */
+static void from_the_start(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 2; round++) {
+        without_event_index(f, round);
+        f->options.flags = VIRTIO_NET_OPTION_IRQ_RX;
+        bring_up(f);
+        f->model->sink = true;
+        for (uint32_t i = 1; i <= 3; i++) {
+            assert_true(model_rx_deliver(f->model, f->frame, FRAME_MIN));
+            assert_int_equal(virtio_net_send(f->net, 0, 0, f->frame, FRAME_MIN), VIRTIO_NET_SUCCESS);
+            assert_int_equal(interrupts(f), i);
+            assert_int_equal(virtio_net_receive(f->net, 0, 0, f->frame + 2048, 2048), FRAME_MIN);
+        }
+        assert_int_equal(virtio_net_recover(f->net), VIRTIO_NET_SUCCESS);
+        assert_true(model_rx_deliver(f->model, f->frame, FRAME_MIN));
+        assert_int_equal(f->model->queue[MODEL_RX].interrupts, 4);
+        take_down(f);
+        f->options.flags = VIRTIO_NET_OPTION_IRQ_TX;
+        fixture_renew(f);
+        bring_up(f);
+        f->model->sink = true;
+        assert_true(model_rx_deliver(f->model, f->frame, FRAME_MIN));
+        assert_int_equal(interrupts(f), 0);
+        assert_int_equal(virtio_net_send(f->net, 0, 0, f->frame, FRAME_MIN), VIRTIO_NET_SUCCESS);
+        assert_int_equal(interrupts(f), 1);
+        take_down(f);
+        f->options.flags = 0;
+    }
+}
+
+/* With interrupts on, a burst that leaves elements does not ask, and the one that takes the last does. */
+static void asked_for_after_the_last(void **state)
+{
+    struct fixture *f = *state;
+    struct virtio_net_packet packets[4];
+    f->options.flags = VIRTIO_NET_OPTION_IRQ_RX;
+    bring_up(f);
+    for (uint32_t round = 0; round < 100; round++) {
+        uint64_t before = interrupts(f);
+        for (uint32_t i = 0; i < 8; i++)
+            assert_true(model_rx_deliver(f->model, f->frame, FRAME_MIN));
+        assert_int_equal(interrupts(f), before + 1);
+        for (uint32_t taken = 0; taken < 8; taken += 4) {
+            assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, packets, 4), 4);
+            assert_int_equal(virtio_net_rx_release(f->net, 0, 0, packets, 4), 4);
+        }
+    }
+    take_down(f);
+}
+
 /* Enabled once: each frame that finds the driver idle interrupts, over a wrap. */
 static void receive_interrupts(void **state)
 {
@@ -383,9 +436,9 @@ static void restart(void **state)
 }
 
 TEST_PROGRAM(OVER_VARIANTS(none_by_default), OVER_VARIANTS(none_with_large_rings), OVER_VARIANTS(none_with_bad_frames_only),
-             OVER_VARIANTS(none_with_late_decisions), OVER_VARIANTS(receive_interrupts),
-             OVER_VARIANTS(external_receive_interrupts), OVER_VARIANTS(transmit_interrupts), OVER_VARIANTS(disable),
-             OVER_VARIANTS(one_direction), OVER_VARIANTS(enable_tells_what_waits),
+             OVER_VARIANTS(none_with_late_decisions), OVER_VARIANTS(from_the_start), OVER_VARIANTS(asked_for_after_the_last),
+             OVER_VARIANTS(receive_interrupts), OVER_VARIANTS(external_receive_interrupts), OVER_VARIANTS(transmit_interrupts),
+             OVER_VARIANTS(disable), OVER_VARIANTS(one_direction), OVER_VARIANTS(enable_tells_what_waits),
              OVER_VARIANTS(no_completion_between_check_and_arming_is_lost), OVER_VARIANTS(no_wake_up_is_lost),
              OVER_VARIANTS(acknowledge), OVER_VARIANTS(acknowledge_junk), OVER_VARIANTS(link_interrupt_with_frames),
              OVER_VARIANTS(restart))

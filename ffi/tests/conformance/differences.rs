@@ -240,12 +240,13 @@ fn d08_interrupts() {
     assert_eq!((card.interrupts(RX), card.interrupts(TX)), (10, 10), "with EVENT_IDX it cannot be silenced");
     let (_plug, card) = strict(|_| ());
     let mut net = ours::net::<16>(&card);
-    for enabled in [false, true, false] {
+    // From the start, as the original; then as told.
+    for (told, enabled) in [(false, true), (true, false), (true, true), (true, false)] {
         let before = (card.interrupts(RX), card.interrupts(TX));
-        if enabled {
-            net.enable_interrupts()
-        } else {
-            net.disable_interrupts()
+        match (told, enabled) {
+            (false, _) => {}
+            (true, true) => net.enable_interrupts(),
+            (true, false) => net.disable_interrupts(),
         }
         for _ in 0..10 {
             exchange(&card, || net.receive().and_then(|buffer| net.recycle_rx_buffer(buffer)).unwrap());

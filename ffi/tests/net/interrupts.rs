@@ -91,11 +91,18 @@ mod drop_in {
     fn check<const N: usize>(kind: Kind) {
         let (_plug, card) = machine(kind);
         let mut net = drop_in::<N>(&card);
-        // None before the first request.
+        // Unasked, as in the original, and again after each frame.
+        for round in 1..=3 {
+            assert!(card.deliver(&frame(60, 0)));
+            assert_eq!(card.interrupts(RX), round, "{}", kind.name);
+            assert!(net.ack_interrupt() == InterruptStatus::QUEUE_INTERRUPT);
+            net.receive().and_then(|buffer| net.recycle_rx_buffer(buffer)).unwrap();
+        }
+        net.disable_interrupts();
         assert!(card.deliver(&frame(60, 0)));
         take_all(&mut net);
-        assert!(card.interrupts(RX) == 0 && net.ack_interrupt() == InterruptStatus::empty());
-        for round in 1..=60 {
+        assert!(card.interrupts(RX) == 3 && net.ack_interrupt() == InterruptStatus::empty());
+        for round in 4..=60 {
             net.enable_interrupts();
             take_all(&mut net);
             net.send(TxBuffer::from(&frame(60, 1))).unwrap();
