@@ -408,10 +408,10 @@ static int32_t set_up_device(struct virtio_net *net)
     return code;
 }
 
-/* The quick ways are for machines where memory needs no care, and those with a pool read a header by halfwords. */
+/* The quick ways are for machines where memory needs no care, and those with a pool read headers and frames by whole words. */
 static uint8_t usability(const struct virtio_net *net, const struct dma_pool *pool)
 {
-    if (net->sync || pool->frame_offset % 2 != 0)
+    if (net->sync || pool->frame_offset % 8 != 0)
         return VIRTIO_RING_USABLE;
     return pool->slots != 0 ? VIRTIO_RING_PLAIN : VIRTIO_RING_BARE;
 }

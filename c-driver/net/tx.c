@@ -398,8 +398,8 @@ int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint3
     uint32_t done = 0;
     uint64_t bytes = 0;
     if (can_take(net, packets, queue_pair, flags)) {
-        if (VIRTIO_UNLIKELY(ring_free(&net->tx.ring) < count))
-            vn_net_tx_collect(net);
+        if (VIRTIO_UNLIKELY(ring_free(&net->tx.ring) < count) && vn_net_tx_collect(net) < 0)
+            return VIRTIO_NET_ERROR_NEEDS_RESET;
         uint32_t room = ring_free(&net->tx.ring);
         done = post_runs(net, packets, count < room ? count : room, WAY_COPY, &bytes);
         if (VIRTIO_LIKELY(done == count))

@@ -304,6 +304,16 @@ static void headroom(void **state)
         /* The room in front of the frame is the caller's too while it holds the slot. */
         memset(packet.data - values[i], 0x11, values[i]);
         assert_int_equal(virtio_net_rx_release(f->net, 0, 0, &packet, 1), 1);
+        /* Copied to where words could be stored at once, whatever the frame's own place allows. */
+        _Alignas(8) uint8_t words[2048];
+        deliver(f, 200, i);
+        assert_int_equal(virtio_net_receive(f->net, 0, 0, words, sizeof words), 200);
+        frame_assert(words, 200, 200, i);
+        packet.data = words;
+        packet.length = sizeof words;
+        deliver(f, 201, i);
+        assert_int_equal(virtio_net_receive_burst(f->net, 0, 0, &packet, 1), 1);
+        frame_assert(words, packet.length, 201, i);
         assert_working(f, i);
     }
 }

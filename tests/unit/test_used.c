@@ -154,6 +154,22 @@ static void id_twice_in_one_burst(void **state)
     check_broken(f, by_peek, 0, VIRTIO_NET_ERROR_USED_ID);
 }
 
+/* The first time with a length that cannot be: the buffer goes back, but the device does not have it before the burst ends. */
+static void id_again_before_it_was_published(void **state)
+{
+    struct fixture *f = *state;
+    struct model_delivery bad = {.frame = f->frame, .length = 100, .forged_length = true, .used_length = 0};
+    for (size_t way = 0; way < COUNT(receive_looks); way++) {
+        fixture_renew(f);
+        bring_up(f);
+        (void)model_held(f->model, MODEL_RX);
+        uint16_t head = queue_pending(&f->model->queue[MODEL_RX], 0)->head;
+        assert_true(model_rx_deliver_as(f->model, &bad));
+        model_push_used(f->model, MODEL_RX, head, 100);
+        check_broken(f, receive_looks[way], 0, VIRTIO_NET_ERROR_USED_ID);
+    }
+}
+
 static void transmit_id_not_in_flight(void **state)
 {
     struct fixture *f = *state;
@@ -520,11 +536,12 @@ static void break_and_recover(void **state)
 }
 
 TEST_PROGRAM(OVER_VARIANTS(bad_receive_id), OVER_VARIANTS(bad_transmit_id), OVER_VARIANTS(good_before_bad),
-             OVER_VARIANTS(receive_id_twice), OVER_VARIANTS(id_twice_in_one_burst), OVER_VARIANTS(transmit_id_not_in_flight),
-             OVER_VARIANTS(transmit_id_twice), OVER_VARIANTS(transmit_id_reserved), OVER_VARIANTS(receive_index_jumps),
-             OVER_VARIANTS(transmit_index_jumps), OVER_VARIANTS(index_moves_with_nothing_posted),
-             OVER_VARIANTS(nothing_posted_for_receive), OVER_VARIANTS(index_goes_back),
-             OVER_VARIANTS(index_passes_what_is_published), OVER_VARIANTS(other_direction_goes_on), OVER_VARIANTS(bad_lengths),
-             OVER_VARIANTS(limits_of_length), OVER_VARIANTS(bad_frame_in_burst), OVER_VARIANTS(fields_are_read_once),
+             OVER_VARIANTS(receive_id_twice), OVER_VARIANTS(id_again_before_it_was_published),
+             OVER_VARIANTS(id_twice_in_one_burst), OVER_VARIANTS(transmit_id_not_in_flight), OVER_VARIANTS(transmit_id_twice),
+             OVER_VARIANTS(transmit_id_reserved), OVER_VARIANTS(receive_index_jumps), OVER_VARIANTS(transmit_index_jumps),
+             OVER_VARIANTS(index_moves_with_nothing_posted), OVER_VARIANTS(nothing_posted_for_receive),
+             OVER_VARIANTS(index_goes_back), OVER_VARIANTS(index_passes_what_is_published),
+             OVER_VARIANTS(other_direction_goes_on), OVER_VARIANTS(bad_lengths), OVER_VARIANTS(limits_of_length),
+             OVER_VARIANTS(bad_frame_in_burst), OVER_VARIANTS(fields_are_read_once),
              OVER_VARIANTS(fields_out_of_order_are_read_once), OVER_VARIANTS(index_is_read_once), OVER_VARIANTS(scribbled_tables),
              OVER_VARIANTS(reaping_tells_of_a_broken_queue), OVER_VARIANTS(break_and_recover))
