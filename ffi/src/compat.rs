@@ -221,6 +221,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.net.is_usable() && self.net.tx_in_flight() < usize::from(self.slots)
     }
 
+    /// Frames that the device has not sent yet, as far as it tells. The driver's end waits for them, but for a million looks only: who must not
+    /// lose one, where the network may be slow to take it, calls [`Self::poll`] until this is 0.
+    #[must_use]
+    pub fn tx_in_flight(&self) -> usize {
+        self.net.tx_in_flight()
+    }
+
     /// Whether [`Self::receive`] has a frame. What waits and is no frame does not count.
     ///
     /// In three states it is true and `receive` may still answer `NotReady`, because nothing would ever come otherwise: the device sleeps over

@@ -1,7 +1,5 @@
-"""What the tests of the packages share: a place outside of the repository, a random address, and the boots' modules."""
+"""What the tests of the packages share: a place outside of the repository, random choices, and the boots' modules."""
 
-import os
-import random
 import sys
 import tempfile
 from pathlib import Path
@@ -11,26 +9,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "qemu"))
 
-SEED = "VIRTIO_NET_SEED"
-
-
-def pytest_configure():
-    os.environ.setdefault(SEED, str(random.SystemRandom().getrandbits(32)))
-
-
-def pytest_report_header():
-    return f"random choices from {SEED}={os.environ[SEED]} (set it to repeat this run)"
-
-
-@pytest.fixture
-def chosen(request):
-    """The source of a test's random choices."""
-    return random.Random(f"{os.environ[SEED]} {request.node.nodeid}")
-
-
-@pytest.fixture(params=["legacy", "modern"])
-def modern(request):
-    return request.param == "modern"
+from seed import chosen, modern, pytest_configure, pytest_report_header  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")

@@ -1,31 +1,7 @@
-"""What the boots share: one seed for all that is chosen at random, both register interfaces, a disk of random bytes."""
-
-import os
-import random
+"""What the boots share: random choices, both register interfaces, a disk of random bytes."""
 
 import pytest
-
-SEED = "VIRTIO_NET_SEED"
-
-
-def pytest_configure():
-    # Set before the workers start, so that all of them use the same.
-    os.environ.setdefault(SEED, str(random.SystemRandom().getrandbits(32)))
-
-
-def pytest_report_header():
-    return f"random choices from {SEED}={os.environ[SEED]} (set it to repeat this run)"
-
-
-@pytest.fixture
-def chosen(request):
-    """The source of a test's random choices."""
-    return random.Random(f"{os.environ[SEED]} {request.node.nodeid}")
-
-
-@pytest.fixture(params=["legacy", "modern"])
-def modern(request):
-    return request.param == "modern"
+from seed import chosen, modern, pytest_configure, pytest_report_header  # noqa: F401
 
 
 @pytest.fixture(params=[1, 2], ids=["smp1", "smp2"])

@@ -8,6 +8,7 @@ big-endian), then payload. With m = splitmix64(seed ^ direction ^ i), the frame 
 import random
 import struct
 import threading
+import time
 
 TO_PEER, TO_KERNEL = 1, 2
 DATA, READY = b"\x88\xb5", b"\x88\xb6"
@@ -49,10 +50,12 @@ def destination(kernel_mac, index):
 
 
 class Peer:
-    """Sends its frames as fast as they are taken, while it checks that the kernel's come whole, once, and in order."""
+    """Sends its frames as fast as they are taken, while it checks that the kernel's come whole, once, and in order. It takes
+    none for the seconds of `rest` where only `left` are missing."""
 
-    def __init__(self, wire, kernel_mac, seed, count):
+    def __init__(self, wire, kernel_mac, seed, count, rest=0, left=0):
         self.wire, self.mac, self.seed, self.count = wire, kernel_mac, seed, count
+        self.rest, self.left = rest, left
         self.failure = None
 
     def run(self):
@@ -87,3 +90,5 @@ class Peer:
             wanted = frame(self.seed, TO_PEER, index, PEER_MAC, self.mac)
             assert got == wanted, f"frame {index}: got {got.hex()}, wanted {wanted.hex()}"
             index += 1
+            if index == self.count - self.left:
+                time.sleep(self.rest)

@@ -41,10 +41,11 @@ class Qmp:
 
 class Machine:
     """QEMU with the kernel in it. `network` is a -netdev value without its id, or None for no NIC, or "wire" for the test's
-    own; a `terminal` answers where its cursor is, without one the serial line is as dumb as a pipe."""
+    own, which holds `wire_bytes` that the test has not taken; a `terminal` answers where its cursor is, without one the
+    serial line is as dumb as a pipe."""
 
     def __init__(self, *, kernel=KERNEL, append="", modern=False, cpus=1, network="user", mac=None, disk=None,
-                 pcap=None, paused=False, terminal=False, limit=60):
+                 pcap=None, paused=False, terminal=False, wire_bytes=None, limit=60):
         assert kernel.exists(), f"no kernel at {kernel}: './run.sh test qemu' builds it"
         self.terminal = terminal
         self.text = ""
@@ -52,6 +53,8 @@ class Machine:
         self.serial, serial = socket.socketpair()
         monitor, self.monitor = socket.socketpair()
         self.wire, wire = socket.socketpair()
+        if wire_bytes:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wire_bytes)
         self.passed = [serial, monitor, wire]
         command = ["timeout", "--foreground", "--kill-after=5", str(limit), "qemu-system-aarch64", "-M", "virt",
                    "-cpu", "cortex-a53", "-m", "512M", "-smp", str(cpus), "-nodefaults", "-display", "none",

@@ -33,6 +33,15 @@ def test_exchange(modern, cpus, chosen, tmp_path):
     pcap.unlink()
 
 
+def test_peer_that_rests(cpus, chosen):
+    """The network takes nothing for a while, and the device still has frames when the kernel is through: none is lost."""
+    count, seed, mac = 64, chosen.getrandbits(32), "525400123456"
+    with Machine(append=f"exchange={count} seed={seed}", cpus=cpus, network="wire", wire_bytes=4096) as machine:
+        Peer(Wire(machine.wire), bytes.fromhex(mac), seed, count, rest=5, left=12).run()
+        text = machine.ended()
+    line(text, f"Exchange: sent {count} received {count} lost 0 duplicate 0 corrupt 0 out-of-order 0")
+
+
 def test_kernel_sees_faults(chosen):
     """The kernel's count is no constant: frames swapped, doubled and changed in one bit are each noticed."""
     count, seed, mac = 40, chosen.getrandbits(32), bytes.fromhex("525400123456")

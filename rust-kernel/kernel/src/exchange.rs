@@ -16,8 +16,9 @@
 //! z ^ (z >> 31)`. The code for this is `levitate_utils::frames`.
 //!
 //! First the kernel sends a frame of 60 bytes with ethertype 0x88b6 and its address as payload (bytes 14..20), to the
-//! peer, every 200 ms until the first frame of direction 2 arrives. Then both directions run. It ends when all frames were
-//! sent and received, or when for 60 s neither moved.
+//! peer, every 200 ms until the first frame of direction 2 arrives. Then both directions run. It ends when all frames have
+//! left the device and all have arrived, or when for 60 s neither direction moved. A peer that is slow to read holds the
+//! device's last frames up, for longer than the driver's own end would wait for them.
 
 use crate::net::{self, NetDevice};
 use levitate_hal::time::Deadline;
@@ -50,11 +51,15 @@ pub fn run(frames: u32, seed: u64) {
     let tally = Tally::new(frames);
     let mut exchange = Exchange { mac, seed, frames, sent: 0, tally, peer_seen: false, ready_again };
     let mut stall = Deadline::after_ms(STALL_LIMIT_MS);
-    while !exchange.complete() && !stall.passed() {
+    let mut in_flight = 0;
+    while (!exchange.complete() || in_flight != 0) && !stall.passed() {
         // One call keeps the device for sends and receives alike.
-        if net::with_device(|device| exchange.step(device)) == Some(true) {
+        let step = |device: &mut NetDevice| (exchange.step(device), device.tx_in_flight());
+        let Some((moved, left)) = net::with_device(step) else { break };
+        if moved {
             stall = Deadline::after_ms(STALL_LIMIT_MS);
         }
+        in_flight = left;
     }
     let Exchange { sent, tally, .. } = exchange;
     crate::println!(

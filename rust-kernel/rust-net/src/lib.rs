@@ -23,6 +23,11 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     pub fn new(transport: T, buf_len: usize) -> Result<Self> {
         net::VirtIONet::new(transport, buf_len).map(Self)
     }
+
+    /// Frames that the device has not sent yet: none, as `send` waits for each.
+    pub fn tx_in_flight(&self) -> usize {
+        0
+    }
 }
 
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Deref for VirtIONet<H, T, QUEUE_SIZE> {
