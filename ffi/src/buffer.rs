@@ -1,115 +1,11 @@
 //! The buffers of the drop-in: received frames that lie in the driver's pool and may outlive it, and frames to be sent.
 
 use super::header::VirtioNetHdr;
+use super::pool::Pool;
 use super::virtio_drivers::PhysAddr;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc, handle_alloc_error};
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::alloc::Layout;
-use core::cell::UnsafeCell;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU32, Ordering};
-
-type Dealloc = unsafe fn(PhysAddr, NonNull<u8>, usize) -> i32;
-
-/// The receive pool as its lent buffers know it. It lives until the driver and the last buffer are gone.
-///
-/// A buffer that is recycled touches nothing here. One that is dropped sets its slot's bit, which the driver looks for when
-/// it runs dry.
-pub(crate) struct Pool {
-    /// Buffers lent and not recycled, less buffers dropped. The driver adds the first when it goes; before that the number is 0 or
-    /// less, so that no dropped buffer takes itself for the last.
-    outstanding: AtomicIsize,
-    /// Some bit of `returned` is set.
-    any_returned: AtomicBool,
-    /// A bit for each slot whose buffer was dropped.
-    returned: Box<[AtomicU32]>,
-    /// DMA memory that goes back to the `Hal` with the last buffer.
-    kept: UnsafeCell<Vec<(PhysAddr, NonNull<u8>, usize)>>,
-    dealloc: Dealloc,
-}
-
-// A panic in a caller leaves nothing half done: what changes through a shared reference is atomic, or has one user left.
-impl core::panic::RefUnwindSafe for Pool {}
-
-impl Pool {
-    /// A pool for so many slots, and `dealloc` of the `Hal` that its memory is from.
-    pub(crate) fn new(slots: usize, dealloc: Dealloc) -> NonNull<Self> {
-        // The driver's end must not need the heap: room for a block a slot, which is more than there can be.
-        let kept = Vec::with_capacity(slots);
-        let pool = Box::new(Self {
-            outstanding: AtomicIsize::new(0),
-            any_returned: AtomicBool::new(false),
-            returned: (0..slots.div_ceil(32)).map(|_| AtomicU32::new(0)).collect(),
-            kept: UnsafeCell::new(kept),
-            dealloc,
-        });
-        NonNull::from(Box::leak(pool))
-    }
-
-    /// Takes over memory of the receive pool, to be given back with the last buffer.
-    ///
-    /// # Safety
-    /// Only the driver calls it, before [`Pool::release`]. The memory is `Hal`'s and nobody uses it but lent buffers.
-    pub(crate) unsafe fn keep(&self, address: PhysAddr, memory: NonNull<u8>, pages: usize) {
-        // SAFETY: buffers do not look at it before the driver has released the pool.
-        unsafe { &mut *self.kept.get() }.push((address, memory, pages));
-    }
-
-    fn give_back(&self, slot: u16) {
-        let (word, bit) = (usize::from(slot / 32), 1 << (slot % 32));
-        if let Some(word) = self.returned.get(word) {
-            // Release: the last reads and writes of the frame come before the driver posts its buffer again. Acquire: the flag below is
-            // set after the driver cleared it, if the driver has looked at this word before.
-            word.fetch_or(bit, Ordering::AcqRel);
-            self.any_returned.store(true, Ordering::Release);
-        }
-    }
-
-    /// Whether buffers were dropped that the driver has not looked for yet.
-    pub(crate) fn any_returned(&self) -> bool {
-        self.any_returned.load(Ordering::Relaxed)
-    }
-
-    /// Calls `take` with the slot of each buffer that was dropped since the last time.
-    pub(crate) fn harvest(&self, mut take: impl FnMut(u16)) {
-        if !self.any_returned.load(Ordering::Relaxed) {
-            return;
-        }
-        self.any_returned.store(false, Ordering::Relaxed);
-        for (index, word) in (0_u16..).zip(self.returned.iter()) {
-            let mut bits = word.swap(0, Ordering::AcqRel);
-            while bits != 0 {
-                take(index * 32 + bits.trailing_zeros() as u16);
-                bits &= bits - 1;
-            }
-        }
-    }
-
-    /// Whether each of `lent` buffers has been dropped.
-    pub(crate) fn is_home(&self, lent: isize) -> bool {
-        self.outstanding.load(Ordering::Acquire) == -lent
-    }
-
-    /// Ends the driver's or, with -1, a buffer's part in the pool.
-    ///
-    /// # Safety
-    /// The caller does not use the pool afterwards. The driver calls it once, with the number of buffers that it lent and that
-    /// were not recycled; each of those calls it once, with -1.
-    pub(crate) unsafe fn release(pool: NonNull<Self>, change: isize) {
-        // SAFETY: the pool lives at least until this call has made the number 0.
-        let before = unsafe { pool.as_ref() }.outstanding.fetch_add(change, Ordering::AcqRel);
-        if before + change != 0 {
-            return;
-        }
-        // SAFETY: everybody else has released the pool, and `new` leaked it from a box.
-        let pool = unsafe { Box::from_raw(pool.as_ptr()) };
-        for (address, memory, pages) in pool.kept.into_inner() {
-            // SAFETY: the memory came from the `Hal` whose `dealloc` this is, and no buffer of it is left.
-            unsafe { (pool.dealloc)(address, memory, pages) };
-        }
-    }
-}
 
 /// A received frame, in the driver's receive pool.
 ///
@@ -200,7 +96,7 @@ impl Drop for RxBuffer {
         // SAFETY: the pool lives until this buffer has released it.
         unsafe { self.pool.as_ref() }.give_back(self.slot);
         // SAFETY: the buffer is not used afterwards.
-        unsafe { Pool::release(self.pool, -1) };
+        unsafe { Pool::release_buffer(self.pool) };
     }
 }
 
@@ -328,7 +224,8 @@ impl Drop for TxBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::sync::atomic::AtomicUsize;
+    use alloc::vec::Vec;
+    use core::sync::atomic::{AtomicUsize, Ordering};
 
     static FREED: AtomicUsize = AtomicUsize::new(0);
 
@@ -357,19 +254,19 @@ mod tests {
             unsafe { pool.as_ref() }.harvest(|slot| slots.push(slot));
             assert_eq!(slots, [3]);
             // SAFETY: as above.
-            assert!(!unsafe { pool.as_ref() }.is_home(2));
+            assert!(!unsafe { pool.as_ref() }.is_home(1));
             if driver_first {
-                // SAFETY: the driver's only release, of two buffers lent and not recycled.
-                unsafe { Pool::release(pool, 2) };
+                // SAFETY: the driver's only release, with the buffer that was lent and neither recycled nor found.
+                unsafe { Pool::release_driver(pool, 1) };
                 assert_eq!(FREED.load(Ordering::Relaxed), start, "a buffer is still lent");
                 drop(second);
             } else {
                 drop(second);
                 // SAFETY: as above.
-                assert!(unsafe { pool.as_ref() }.is_home(2));
+                assert!(unsafe { pool.as_ref() }.is_home(1));
                 assert_eq!(FREED.load(Ordering::Relaxed), start, "the driver is still there");
                 // SAFETY: as above.
-                unsafe { Pool::release(pool, 2) };
+                unsafe { Pool::release_driver(pool, 1) };
             }
             assert_eq!(FREED.load(Ordering::Relaxed), start + 7);
         }

@@ -9,8 +9,9 @@
 //!   given to another driver, or outlive this one.
 //! - A device whose queues are smaller than `QUEUE_SIZE` is used with fewer slots.
 
-use super::buffer::{Pool, RxBuffer, TxBuffer};
+use super::buffer::{RxBuffer, TxBuffer};
 use super::driver::{Info, Link, NetDevice, Options, Statistics};
+use super::pool::Pool;
 use super::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
 use super::virtio_drivers::{BufferDirection, Error, Hal, Result};
@@ -58,7 +59,7 @@ pub struct VirtIONet<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     net: ManuallyDrop<NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>>,
     pool: NonNull<Pool>,
     batches: Box<Batches>,
-    /// Buffers lent and not recycled; dropped ones count until the end.
+    /// Buffers lent and not recycled; dropped ones count until they are found.
     lent: isize,
     /// Buffers that are the caller's now, as far as is known.
     out: u16,
@@ -346,6 +347,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let mut result = Ok(());
         // SAFETY: the pool lives until the driver releases it.
         unsafe { pool.as_ref() }.harvest(|slot| {
+            self.lent -= 1;
             let outcome = self.put_back(slot);
             if outcome.is_err() {
                 result = outcome;
@@ -473,8 +475,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUE
         }
         // SAFETY: nothing uses the driver afterwards.
         unsafe { ManuallyDrop::drop(&mut self.net) };
-        // SAFETY: the driver's only release, with the buffers that it lent and that were not recycled.
-        unsafe { Pool::release(self.pool, self.lent) };
+        // SAFETY: the driver's only release, with the buffers that it lent and that did not come back.
+        unsafe { Pool::release_driver(self.pool, self.lent) };
     }
 }
 

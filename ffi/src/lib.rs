@@ -96,10 +96,15 @@ pub mod sys {
     pub use super::platform::*;
 }
 
-/// What the lock is made of; its test puts a model checker's in their place.
+/// What the lock and the receive pool are made of; their tests put a model checker's in their place.
 #[cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
 mod atomics {
     pub(crate) use core::hint::spin_loop;
+    #[cfg(feature = "alloc")]
+    pub(crate) use core::sync::atomic::{AtomicBool, AtomicIsize as AtomicCount, AtomicU32};
+    /// Holds more than there can be slots and processors.
+    #[cfg(feature = "alloc")]
+    pub(crate) type Count = isize;
     pub(crate) use core::sync::atomic::{AtomicPtr, Ordering};
 }
 

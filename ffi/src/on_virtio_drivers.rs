@@ -24,6 +24,8 @@ pub use split::{Duplex, Interrupts, Receiver, Transmitter};
 mod buffer;
 #[cfg(feature = "alloc")]
 mod compat;
+#[cfg(feature = "alloc")]
+mod pool;
 
 #[cfg(feature = "alloc")]
 pub use buffer::{RxBuffer, TxBuffer};

@@ -17,7 +17,7 @@ use core::mem::{ManuallyDrop, size_of};
 use core::ptr::NonNull;
 
 #[cfg(feature = "alloc")]
-pub(crate) use super::buffer::Pool;
+pub(crate) use super::pool::Pool;
 
 /// Without a heap no receive buffer outlives its driver.
 #[cfg(not(feature = "alloc"))]
