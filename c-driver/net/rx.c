@@ -63,9 +63,16 @@ static VIRTIO_COLD void sync_for_cpu(const struct virtio_net *net, uint8_t *fram
                                           used_length < posted ? used_length : posted, VIRTIO_NET_DMA_FROM_DEVICE);
 }
 
+/* What is known of a header. */
+enum header {
+    HEADER_UNREAD,
+    HEADER_PLAIN,
+    HEADER_UNUSABLE,
+};
+
 /* The length of a frame that is good. Else the reason to drop it is counted, and the result is negative, or 0 where the buffer is
  * the caller's, who gets it back. */
-static int32_t examine(struct virtio_net *net, const struct virtio_slot *slot, uint32_t used_length)
+static int32_t examine(struct virtio_net *net, const struct virtio_slot *slot, uint32_t used_length, enum header header)
 {
     struct net_rx *rx = &net->rx;
     bool external = (slot->length & VIRTIO_SLOT_EXTERNAL) != 0;
@@ -77,7 +84,8 @@ static int32_t examine(struct virtio_net *net, const struct virtio_slot *slot, u
         reason = &rx->dropped_long;
     else if (used_length < rx->ring.header_length + ETHERNET_HEADER_BYTES)
         reason = &rx->dropped_short;
-    else if (!header_is_plain(slot->data - rx->ring.header_length, false) && !rx->trust_header)
+    else if (!rx->trust_header &&
+             (header == HEADER_UNREAD ? !header_is_plain(slot->data - rx->ring.header_length, false) : header == HEADER_UNUSABLE))
         reason = &rx->dropped_header;
     if (VIRTIO_LIKELY(reason == NULL))
         return (int32_t)(used_length - rx->ring.header_length);
@@ -114,8 +122,15 @@ enum way {
     WAY_LEND, /* where they are; it holds the slot */
 };
 
-/* A used element as it was read: the id in the lower half. None: its own id is one that no ring has. */
-#define NO_ELEMENT UINT64_MAX
+/* A used element as it was read: the id in the lower half, above it the length, where all that are too long are one, and on top
+ * what is known of the header of the slot that should be next. None: no header is that. */
+#define NO_ELEMENT     UINT64_MAX
+#define ELEMENT_LENGTH 0x3fffffffu
+
+VIRTIO_INLINE uint64_t pack_element(uint32_t id, uint32_t length, enum header header)
+{
+    return (uint64_t)header << 62 | (uint64_t)(length < ELEMENT_LENGTH ? length : ELEMENT_LENGTH) << 32 | id;
+}
 
 VIRTIO_INLINE uint64_t read_element(const struct virtq_used_element *element)
 {
@@ -123,7 +138,7 @@ VIRTIO_INLINE uint64_t read_element(const struct virtq_used_element *element)
     uint32_t length = 0;
     const uint32_t *words = &element->id;
     shared_load32_pair(&words, &id, &length);
-    return (uint64_t)length << 32 | id;
+    return pack_element(id, length, HEADER_UNREAD);
 }
 
 /* The slot at used_index, which was taken, or whose frame is bad, is posted again. */
@@ -208,11 +223,15 @@ static VIRTIO_NOINLINE int32_t receive(struct virtio_net *net, uint32_t queue_pa
             element = read_element(ring_used_element(ring, ring->used_index));
         struct virtio_slot *slots = ring_slots(ring);
         uint32_t id = (uint32_t)element;
-        if (id != slots[ring->used_index & ring->slot_mask].order && !vn_ring_exchange(ring, id)) {
-            code = vn_net_broken(net, ring);
-            break;
+        enum header header = (enum header)(element >> 62);
+        if (id != ring_position(ring, ring->used_index)->order) {
+            header = HEADER_UNREAD; /* of this slot */
+            if (!vn_ring_exchange(ring, id)) {
+                code = vn_net_broken(net, ring);
+                break;
+            }
         }
-        int32_t length = examine(net, &slots[id], (uint32_t)(element >> 32));
+        int32_t length = examine(net, &slots[id], (uint32_t)(element >> 32) & ELEMENT_LENGTH, header);
         element = NO_ELEMENT;
         if (length < 0) {
             give_up(net, (uint16_t)id);
@@ -235,9 +254,9 @@ static VIRTIO_NOINLINE int32_t receive(struct virtio_net *net, uint32_t queue_pa
 /* What the loop over a run keeps in registers. */
 struct cursor {
     const struct virtio_slot *slots;
-    const uint32_t *element; /* the next used element */
-    const uint16_t *order;   /* the slot that it should name */
-    uint16_t *entry;         /* where the avail ring names the next slot */
+    const uint32_t *element;            /* the next used element */
+    const struct virtio_slot *position; /* of the slot that it should name */
+    uint16_t *entry;                    /* where the avail ring names the next slot */
     size_t header_length;
     uint32_t shortest; /* used length of a frame */
     uint32_t lengths;  /* of frames that fit, counted from that on */
@@ -250,7 +269,7 @@ VIRTIO_INLINE struct cursor begin(const struct virtio_ring *ring)
     return (struct cursor){
         .slots = ring_slots(ring),
         .element = &ring_used_element(ring, ring->used_index)->id,
-        .order = ring_order(ring, ring->used_index),
+        .position = ring_position(ring, ring->used_index),
         .entry = ring_avail_entry(ring, ring->avail_index),
         .header_length = ring->header_length,
         .shortest = shortest,
@@ -268,19 +287,19 @@ VIRTIO_INLINE bool take_quickly(struct cursor *at, struct virtio_net_packet *pac
     uint32_t id = 0;
     uint32_t used_length = 0;
     shared_load32_pair(&at->element, &id, &used_length);
-    uint16_t slot = ring_next_slot(&at->order);
+    uint16_t slot = ring_next_slot(&at->position);
     uint8_t *frame = at->slots[slot].data;
     uint32_t length = used_length - (uint32_t)at->header_length;
     /* The header is that of the slot that should be next, wherever the id points. */
     bool plain = header_is_plain(frame - at->header_length, true);
     if (VIRTIO_UNLIKELY((id != slot) | (used_length - at->shortest >= at->lengths) | !plain)) {
-        *unusual = (uint64_t)used_length << 32 | id;
+        *unusual = pack_element(id, used_length, plain ? HEADER_PLAIN : HEADER_UNUSABLE);
         return false;
     }
     if (way == WAY_COPY) {
         uint8_t *to = packet->data;
         if (VIRTIO_UNLIKELY(to == NULL) || VIRTIO_UNLIKELY(length > packet->length)) {
-            *unusual = (uint64_t)used_length << 32 | id;
+            *unusual = pack_element(id, used_length, HEADER_PLAIN);
             return false;
         }
         shared_store16(at->entry, slot);
@@ -309,20 +328,6 @@ VIRTIO_INLINE void pass(struct virtio_ring *ring, uint32_t taken, enum way way)
         ring->held = (uint16_t)(ring->held + taken);
 }
 
-/* Copies the frames of a run that were left out, before their slots are posted again. */
-static VIRTIO_NOINLINE void copy_unaligned(const struct virtio_ring *ring, const struct virtio_net_packet *packets,
-                                           uint32_t count)
-{
-    const struct virtio_slot *slots = ring_slots(ring);
-    const uint16_t *order = ring_order(ring, ring->used_index);
-    const struct virtio_net_packet *end = packets + count;
-    for (; packets != end; packets++) {
-        uint16_t slot = ring_next_slot(&order);
-        if (!copy_is_simple(packets->data))
-            vn_copy(packets->data, slots[slot].data, packets->length);
-    }
-}
-
 /* A run does not reach the end of the circle. Returns how many frames the caller got. */
 VIRTIO_INLINE uint32_t take_run(struct virtio_net *net, struct virtio_net_packet *packets, uint32_t run, enum way way,
                                 uint64_t *bytes, uint64_t *unusual)
@@ -337,7 +342,7 @@ VIRTIO_INLINE uint32_t take_run(struct virtio_net *net, struct virtio_net_packet
     } while (packet != end);
     uint32_t taken = (uint32_t)(packet - packets);
     if (way == WAY_COPY && VIRTIO_UNLIKELY(at.unaligned))
-        copy_unaligned(&net->rx.ring, packets, taken);
+        vn_net_copy_left_out(&net->rx.ring, packets, taken);
     pass(&net->rx.ring, taken, way);
     return taken;
 }
@@ -367,8 +372,7 @@ VIRTIO_INLINE uint32_t ready_quickly(const struct virtio_net *net, const void *p
     /* What is posted again must be the oldest that is held: not while frames are lent. */
     if (way == WAY_COPY && VIRTIO_UNLIKELY(ring->held != 0))
         return 0;
-    uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
-    return VIRTIO_LIKELY(ready <= ring_usable_by_device(ring)) ? ready : 0;
+    return ring_waiting(ring);
 }
 
 VIRTIO_INLINE int32_t receive_quickly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
@@ -397,14 +401,17 @@ VIRTIO_INLINE bool lend_external(struct net_rx *rx, struct virtio_net_packet *pa
 {
     struct virtio_ring *ring = &rx->ring;
     uint64_t element = read_element(ring_used_element(ring, ring->used_index));
-    uint32_t used_length = (uint32_t)(element >> 32);
-    uint16_t number = *ring_order(ring, ring->used_index);
+    uint32_t used_length = (uint32_t)(element >> 32); /* no header is known yet */
+    uint16_t number = ring_position(ring, ring->used_index)->order;
     const struct virtio_slot *slot = &ring_slots(ring)[number];
     uint32_t header_length = ring->header_length;
     if (VIRTIO_UNLIKELY((uint32_t)element != number) || VIRTIO_UNLIKELY(used_length > (slot->length & VIRTIO_SLOT_LENGTH)) ||
-        VIRTIO_UNLIKELY(used_length < header_length + ETHERNET_HEADER_BYTES) ||
-        VIRTIO_UNLIKELY(!header_is_plain(slot->data - header_length, false))) {
+        VIRTIO_UNLIKELY(used_length < header_length + ETHERNET_HEADER_BYTES)) {
         *unusual = element;
+        return false;
+    }
+    if (VIRTIO_UNLIKELY(!header_is_plain(slot->data - header_length, false))) {
+        *unusual = pack_element((uint32_t)element, used_length, HEADER_UNUSABLE);
         return false;
     }
     packet->cookie = slot->cookie;
@@ -420,14 +427,13 @@ static int32_t peek_external(struct virtio_net *net, struct virtio_net_packet *p
 {
     struct virtio_ring *ring = &net->rx.ring;
     uint16_t before = ring->used_index;
-    uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - before);
+    uint16_t ready = ring_waiting(ring);
     uint32_t wanted = count < ready ? count : ready;
     uint64_t element = NO_ELEMENT;
     uint64_t bytes = 0;
     uint32_t done = 0;
-    if (VIRTIO_LIKELY(ready <= ring_usable_by_device(ring)))
-        for (; done < wanted && VIRTIO_LIKELY(lend_external(&net->rx, &packets[done], &element)); done++)
-            bytes += packets[done].length;
+    for (; done < wanted && VIRTIO_LIKELY(lend_external(&net->rx, &packets[done], &element)); done++)
+        bytes += packets[done].length;
     counter_add(&net->rx.frames, done);
     counter_add(&net->rx.bytes, bytes);
     if (VIRTIO_LIKELY(done != 0 && done == wanted) && (VIRTIO_LIKELY(!ring->interrupts) || done < ready) &&
@@ -514,8 +520,8 @@ static void give_back(struct virtio_net *net, uint16_t slot)
 /* The oldest slot that is held, in a ring where nothing waits to be published: free, and its buffer its owner's. */
 VIRTIO_INLINE bool release_external(struct virtio_ring *ring, uint16_t number)
 {
-    struct virtio_slot *slot = &ring_slots(ring)[*ring_order(ring, ring_first_held(ring))];
-    if (VIRTIO_UNLIKELY(ring->held == 0) || VIRTIO_UNLIKELY(*ring_order(ring, ring_first_held(ring)) != number) ||
+    struct virtio_slot *slot = &ring_slots(ring)[ring_position(ring, ring_first_held(ring))->order];
+    if (VIRTIO_UNLIKELY(ring->held == 0) || VIRTIO_UNLIKELY(ring_position(ring, ring_first_held(ring))->order != number) ||
         VIRTIO_UNLIKELY((slot->length & VIRTIO_SLOT_LOST) != 0))
         return false;
     slot->length = 0;
@@ -546,13 +552,13 @@ VIRTIO_INLINE uint32_t release_runs(struct virtio_ring *ring, const struct virti
     bool in_order = true;
     while (VIRTIO_LIKELY(left != 0) && in_order) {
         uint32_t run = ring_run(ring, ring_first_held(ring), left);
-        const uint16_t *order = ring_order(ring, ring_first_held(ring));
+        const struct virtio_slot *position = ring_position(ring, ring_first_held(ring));
         uint16_t *entry = ring_avail_entry(ring, ring->avail_index);
         const struct virtio_net_packet *packet = packets;
         const struct virtio_net_packet *end = packets + run;
         do {
             uint16_t slot = packet->slot;
-            if (VIRTIO_UNLIKELY(slot != ring_next_slot(&order)))
+            if (VIRTIO_UNLIKELY(slot != ring_next_slot(&position)))
                 break;
             packet++;
             shared_store16(entry, slot);
@@ -605,14 +611,13 @@ int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
     if (!net_acceptable(net, net, NET_QUEUE_RX, queue_pair, 0))
         return vn_net_refuse(net, net, NET_QUEUE_RX, queue_pair, 0);
     const struct virtio_ring *ring = &net->rx.ring;
-    uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
+    uint16_t ready = 0;
+    if (!ring_look(ring, &ready))
+        return VIRTIO_NET_ERROR_NEEDS_RESET;
     if (ready == 0)
         return VIRTIO_NET_ERROR_NOT_READY;
     uint32_t id = shared_load32(&ring_used_element(ring, ring->used_index)->id);
-    uint16_t in_flight = ring_usable_by_device(ring);
-    if (ready > in_flight || !ring_slot_in(ring, ring_slots(ring), id, ring->used_index, in_flight))
-        return VIRTIO_NET_ERROR_NEEDS_RESET;
-    return (int32_t)id;
+    return ring_is_published(ring, ring_slots(ring), id) ? (int32_t)id : VIRTIO_NET_ERROR_NEEDS_RESET;
 }
 
 VIRTIO_SMALL int32_t virtio_net_rx_oldest(const struct virtio_net *net, uint32_t queue_pair)
@@ -620,7 +625,7 @@ VIRTIO_SMALL int32_t virtio_net_rx_oldest(const struct virtio_net *net, uint32_t
     if (net == NULL || queue_pair != 0 || !net_has_memory(net))
         return vn_net_refuse(net, net, NET_QUEUE_RX, queue_pair, 0);
     const struct virtio_ring *ring = &net->rx.ring;
-    return ring_in_flight(ring) != 0 ? *ring_order(ring, ring->used_index) : VIRTIO_NET_ERROR_NOT_READY;
+    return ring_in_flight(ring) != 0 ? ring_position(ring, ring->used_index)->order : VIRTIO_NET_ERROR_NOT_READY;
 }
 
 int32_t virtio_net_rx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
@@ -640,18 +645,16 @@ VIRTIO_SMALL bool vn_net_rx_due(const struct virtio_net *net)
     const struct virtio_slot *slots = ring_slots(ring);
     if (!ring_is_usable(ring))
         return false;
-    uint16_t posted = ring_usable_by_device(ring);
-    uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
-    if (!ring->pooled || ready > posted)
+    uint16_t ready = 0;
+    if (!ring_look(ring, &ready) || !ring->pooled)
         return ready != 0;
     for (uint16_t i = 0; i < ready; i++) {
         const struct virtq_used_element *element = ring_used_element(ring, (uint16_t)(ring->used_index + i));
         uint32_t id = shared_load32(&element->id);
-        if (!ring_slot_in(ring, slots, id, ring->used_index, posted) ||
-            is_frame(net, slots[id].data, shared_load32(&element->length)))
+        if (!ring_is_published(ring, slots, id) || is_frame(net, slots[id].data, shared_load32(&element->length)))
             return true;
     }
-    return ready != 0 && ready == posted;
+    return ready != 0 && ready == ring_usable_by_device(ring);
 }
 
 uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
@@ -727,7 +730,5 @@ int32_t virtio_net_rx_ready(const struct virtio_net *net, uint32_t queue_pair)
 {
     if (!net_acceptable(net, net, NET_QUEUE_RX, queue_pair, 0))
         return vn_net_refuse(net, net, NET_QUEUE_RX, queue_pair, 0);
-    const struct virtio_ring *ring = &net->rx.ring;
-    uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
-    return ready <= ring_usable_by_device(ring) ? ready : 0;
+    return ring_waiting(&net->rx.ring);
 }

@@ -225,6 +225,12 @@ static VIRTIO_SMALL int32_t transmit(struct virtio_net *net, uint32_t queue_pair
         counter_add(&net->tx.full, 1);
     if (done == 0)
         return code < 0 ? code : VIRTIO_NET_SUCCESS;
+    if (VIRTIO_UNLIKELY(!ring_is_usable(ring))) {
+        /* It broke while frames were taken back: the device is told nothing more, and the next call says why. */
+        counter_add(&net->tx.frames, done);
+        counter_add(&net->tx.bytes, bytes);
+        return (int32_t)done;
+    }
     return finish(net, flags, (int32_t)done, done, bytes);
 }
 
@@ -237,8 +243,8 @@ VIRTIO_INLINE uint64_t length_and_flags(const struct virtio_net_packet *packet)
 /* What the loop over a run keeps in registers. */
 struct cursor {
     const struct virtio_slot *slots;
-    const uint16_t *order; /* the next slot */
-    uint16_t *entry;       /* where the avail ring names it */
+    const struct virtio_slot *position; /* of the next slot */
+    uint16_t *entry;                    /* where the avail ring names it */
     struct frame_lengths frame_lengths;
     uint64_t lengths; /* of frames that fit, counted from the shortest on */
     bool unaligned;   /* frames were left out that copy_words cannot copy */
@@ -249,7 +255,7 @@ VIRTIO_INLINE struct cursor begin(const struct net_tx *tx)
     const struct virtio_ring *ring = &tx->ring;
     return (struct cursor){
         .slots = ring_slots(ring),
-        .order = ring_order(ring, ring->avail_index),
+        .position = ring_position(ring, ring->avail_index),
         .entry = ring_avail_entry(ring, ring->avail_index),
         .frame_lengths = ring_frame_lengths(ring),
         .lengths = (uint64_t)tx->pool_frame - ETHERNET_HEADER_BYTES + 1,
@@ -262,7 +268,7 @@ VIRTIO_INLINE struct cursor begin(const struct net_tx *tx)
  */
 VIRTIO_INLINE bool post_quickly(struct cursor *at, const struct virtio_net_packet *packet, enum way way, uint64_t *bytes)
 {
-    uint16_t slot = ring_next_slot(&at->order);
+    uint16_t slot = ring_next_slot(&at->position);
     const uint8_t *data = packet->data;
     uint64_t length = way == WAY_COPY ? packet->length : length_and_flags(packet); /* a flag makes the length huge */
     if (VIRTIO_UNLIKELY(length - ETHERNET_HEADER_BYTES >= at->lengths))
@@ -282,17 +288,16 @@ VIRTIO_INLINE bool post_quickly(struct cursor *at, const struct virtio_net_packe
     return true;
 }
 
-/* Copies the frames of a run that were left out, before it is published. */
-static VIRTIO_NOINLINE void copy_unaligned(const struct virtio_ring *ring, const struct virtio_net_packet *packets,
-                                           uint32_t count)
+VIRTIO_NOINLINE void vn_net_copy_left_out(const struct virtio_ring *ring, const struct virtio_net_packet *packets, uint32_t count)
 {
     const struct virtio_slot *slots = ring_slots(ring);
-    const uint16_t *order = ring_order(ring, ring->avail_index);
+    bool receive = ring->device_writes;
+    const struct virtio_slot *position = ring_position(ring, receive ? ring->used_index : ring->avail_index);
     const struct virtio_net_packet *end = packets + count;
     for (; packets != end; packets++) {
-        uint16_t slot = ring_next_slot(&order);
+        uint8_t *buffer = slots[ring_next_slot(&position)].data;
         if (!copy_is_simple(packets->data))
-            vn_copy(slots[slot].data, packets->data, packets->length);
+            vn_copy(receive ? packets->data : buffer, receive ? buffer : packets->data, packets->length);
     }
 }
 
@@ -311,7 +316,7 @@ VIRTIO_INLINE uint32_t post_run(struct virtio_net *net, const struct virtio_net_
     } while (packet != end);
     uint32_t posted = (uint32_t)(packet - packets);
     if (way == WAY_COPY && VIRTIO_UNLIKELY(at.unaligned))
-        copy_unaligned(ring, packets, posted);
+        vn_net_copy_left_out(ring, packets, posted);
     ring->avail_index = (uint16_t)(ring->avail_index + posted);
     if (way == WAY_IN_PLACE)
         ring->reserved = (uint16_t)(ring->reserved - posted);
@@ -365,7 +370,7 @@ VIRTIO_INLINE bool post_external_quickly(struct net_tx *tx, struct virtio_net_pa
         VIRTIO_UNLIKELY((packet->flags & ~(uint32_t)VIRTIO_NET_PACKET_HAS_HEADER) != 0) ||
         VIRTIO_UNLIKELY(packet->data == NULL) || VIRTIO_UNLIKELY(address + ring->header_length + length < address))
         return false;
-    uint16_t number = *ring_order(ring, ring->avail_index);
+    uint16_t number = ring_position(ring, ring->avail_index)->order;
     keep_external(ring, &slots[number], packet);
     ring->descriptors[number].address = address;
     ring->descriptors[number].length = length + ring->header_length;
@@ -578,7 +583,7 @@ int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
     if (code < 0)
         return code;
     const struct virtio_ring *ring = &net->tx.ring;
-    return ring->held != 0 ? *ring_order(ring, ring_first_held(ring)) : VIRTIO_NET_ERROR_NOT_READY;
+    return ring->held != 0 ? ring_position(ring, ring_first_held(ring))->order : VIRTIO_NET_ERROR_NOT_READY;
 }
 
 int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
@@ -598,9 +603,7 @@ int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pai
     if (!net_acceptable(net, net, NET_QUEUE_TX, queue_pair, 0))
         return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, 0);
     const struct virtio_ring *ring = &net->tx.ring;
-    uint16_t in_flight = ring_in_flight(ring);
-    uint16_t ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
-    return ready <= ring_usable_by_device(ring) ? in_flight - ready : in_flight;
+    return ring_in_flight(ring) - ring_waiting(ring);
 }
 
 VIRTIO_SMALL int32_t virtio_net_due(const struct virtio_net *net, uint32_t queue_pair)

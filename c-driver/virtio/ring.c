@@ -55,8 +55,7 @@ int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport 
 bool vn_ring_exchange(struct virtio_ring *ring, uint32_t id)
 {
     struct virtio_slot *slots = ring_slots(ring);
-    /* What was not published the device does not have, though it may be able to guess the slot. */
-    if (!ring_slot_in(ring, slots, id, ring->used_index, ring_usable_by_device(ring)))
+    if (!ring_is_published(ring, slots, id))
         return vn_ring_break(ring, VIRTIO_NET_ERROR_USED_ID, VIRTIO_NET_FIELD_USED_ID, id, ring_size(ring));
     ring_place(ring, slots, (uint16_t)id, ring->used_index);
     return true;

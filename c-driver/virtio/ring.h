@@ -42,15 +42,15 @@ enum virtio_layout {
 
 /* What the driver knows of a slot and of a position. In memory that the device cannot reach. */
 struct virtio_slot {
-    uint64_t cookie; /* of an external buffer */
-    uint8_t *data;   /* the pool buffer's frame; without a pool that of the external buffer */
+    uint16_t order;    /* the slot at this position; first, where a loop steps from one to the next */
+    uint16_t position; /* where this slot is */
+    uint32_t length;   /* bytes for the frame of an external buffer without a pool, and the bits above */
+    uint8_t *data;     /* the pool buffer's frame; without a pool that of the external buffer */
 #if UINTPTR_MAX == 0xffffffff
     uint32_t data_padding;
 #endif
     uint64_t device_address; /* the same for the device */
-    uint32_t length;         /* bytes for the frame of an external buffer without a pool, and the bits above */
-    uint16_t order;          /* the slot at this position */
-    uint16_t position;       /* where this slot is */
+    uint64_t cookie;         /* of an external buffer */
 };
 
 /* Why a ring is broken. Sticky until the next set-up. */
@@ -187,18 +187,25 @@ VIRTIO_INLINE uint32_t ring_run(const struct virtio_ring *ring, uint16_t counter
     return wanted < left ? wanted : left;
 }
 
-/* The slots from a counter on, in a loop over a run. */
-VIRTIO_INLINE const uint16_t *ring_order(const struct virtio_ring *ring, uint16_t counter)
+/* The position that a counter points at. */
+VIRTIO_INLINE const struct virtio_slot *ring_position(const struct virtio_ring *ring, uint16_t counter)
 {
-    return &ring_slots(ring)[counter & ring->slot_mask].order;
+    return &ring_slots(ring)[counter & ring->slot_mask];
 }
 
-VIRTIO_INLINE uint16_t ring_next_slot(const uint16_t **order)
+/* The slot at a position, and a step to the next one, in a loop over a run. */
+VIRTIO_INLINE uint16_t ring_next_slot(const struct virtio_slot **position)
 {
-    uint16_t slot = **order;
-    *order += sizeof(struct virtio_slot) / sizeof **order;
-    VIRTIO_STEPPED(*order);
+    uint16_t slot = (*position)->order;
+    ++*position;
+    VIRTIO_STEPPED(*position);
     return slot;
+}
+
+/* Whether the device has the slot. What was not published it does not have, though it may be able to guess the slot. */
+VIRTIO_INLINE bool ring_is_published(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t slot)
+{
+    return ring_slot_in(ring, slots, slot, ring->used_index, ring_usable_by_device(ring));
 }
 
 /* Whether the caller holds the slot that the device has used, or that it is to get. */
@@ -321,16 +328,29 @@ void vn_ring_refresh(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* vn_ring_refresh is called whenever used_index passes a multiple of this, a power of two. See vn_ring_park. */
 #define RING_REFRESH_INTERVAL 8192u
 
-/* How many used elements wait, from one read of used.idx. Negative: the index cannot be, and the ring is broken. */
+/* How many used elements wait, from one read of used.idx. Returns whether that can be. */
+VIRTIO_INLINE bool ring_look(const struct virtio_ring *ring, uint16_t *ready)
+{
+    *ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
+    return VIRTIO_LIKELY(*ready <= ring_usable_by_device(ring));
+}
+
+/* The same for those who leave it to others to break the ring: none where the index cannot be. */
+VIRTIO_INLINE uint16_t ring_waiting(const struct virtio_ring *ring)
+{
+    uint16_t ready = 0;
+    return ring_look(ring, &ready) ? ready : 0;
+}
+
+/* The same for those who take the elements. Negative: the index cannot be, and the ring is broken. */
 VIRTIO_INLINE int32_t ring_ready(struct virtio_ring *ring)
 {
-    uint16_t device_index = shared_load_acquire16(&ring->used->index);
-    uint16_t ready = (uint16_t)(device_index - ring->used_index);
-    if (VIRTIO_UNLIKELY(ready > ring_usable_by_device(ring))) {
-        vn_ring_break(ring, VIRTIO_NET_ERROR_USED_INDEX, VIRTIO_NET_FIELD_USED_INDEX, device_index, ring->published);
-        return VIRTIO_NET_ERROR_NEEDS_RESET;
-    }
-    return ready;
+    uint16_t ready = 0;
+    if (ring_look(ring, &ready))
+        return ready;
+    vn_ring_break(ring, VIRTIO_NET_ERROR_USED_INDEX, VIRTIO_NET_FIELD_USED_INDEX, (uint16_t)(ring->used_index + ready),
+                  ring->published);
+    return VIRTIO_NET_ERROR_NEEDS_RESET;
 }
 
 /* The used element that belongs to a counter, which ring_ready has promised. */

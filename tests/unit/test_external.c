@@ -72,6 +72,39 @@ static void transmit(void **state)
     take_down(f);
 }
 
+/* The ring breaks in the middle of a call that has posted frames: the device is told of none, and each cookie comes back. */
+static void queue_breaks_in_a_burst(void **state)
+{
+    struct fixture *f = *state;
+    bring_up(f);
+    struct memory *memory = share_memory(f, VIRTIO_NET_DMA_TO_DEVICE);
+    f->model->hold_tx = true;
+    post_frames(f, memory, 12, 0);
+    assert_int_equal(model_held(f->model, MODEL_TX), 12);
+    model_set_used_index(f->model, MODEL_TX, 13);
+    uint64_t told = f->model->queue[MODEL_TX].notifications;
+    for (uint32_t i = 0; i < 8; i++)
+        f->packets[i] = packet_of(memory, 12 + i % 4, 60);
+    int32_t posted = virtio_net_tx_post(f->net, 0, 0, f->packets, 8);
+    if (posted < 0)
+        assert_int_equal(posted, VIRTIO_NET_ERROR_NEEDS_RESET);
+    else
+        assert_int_equal(posted, 4);
+    assert_int_equal(model_avail_index(f->model, MODEL_TX), 12);
+    assert_int_equal(f->model->queue[MODEL_TX].notifications, told);
+    assert_int_equal(virtio_net_tx_post(f->net, 0, 0, f->packets, 1), VIRTIO_NET_ERROR_NEEDS_RESET);
+    uint32_t wanted = posted < 0 ? 12 : 16;
+    assert_int_equal(statistics_of(f).tx_frames, wanted);
+    assert_int_equal(virtio_net_recover(f->net), VIRTIO_NET_SUCCESS);
+    struct virtio_net_packet back[BUFFERS + 1];
+    assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, back, BUFFERS + 1), wanted);
+    for (uint32_t i = 0; i < wanted; i++)
+        check_returned(&back[i], i, VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST);
+    f->model->hold_tx = false;
+    assert_working(f, 1);
+    take_down(f);
+}
+
 /* Nobody reaps: the slots stay taken, and a full ring refuses frames of either kind without dropping a cookie. */
 static void never_dropped(void **state)
 {
@@ -422,8 +455,9 @@ static void dropped_frame_returns_cookie(void **state)
     take_down(f);
 }
 
-TEST_PROGRAM(OVER_VARIANTS(transmit), OVER_VARIANTS(never_dropped), OVER_VARIANTS(mixed_with_pool), OVER_VARIANTS(bad_posts),
-             OVER_VARIANTS(header_of_the_caller), OVER_VARIANTS(taken_in_any_order), OVER_VARIANTS(next_and_take_arguments),
-             OVER_VARIANTS(stop_returns_cookies), OVER_VARIANTS(receive), OVER_VARIANTS(stop_returns_receive_cookies),
-             OVER_VARIANTS(bad_receive_posts), OVER_VARIANTS(pool_leaves_no_slot), OVER_VARIANTS(lost_slots_are_not_lent),
+TEST_PROGRAM(OVER_VARIANTS(transmit), OVER_VARIANTS(queue_breaks_in_a_burst), OVER_VARIANTS(never_dropped),
+             OVER_VARIANTS(mixed_with_pool), OVER_VARIANTS(bad_posts), OVER_VARIANTS(header_of_the_caller),
+             OVER_VARIANTS(taken_in_any_order), OVER_VARIANTS(next_and_take_arguments), OVER_VARIANTS(stop_returns_cookies),
+             OVER_VARIANTS(receive), OVER_VARIANTS(stop_returns_receive_cookies), OVER_VARIANTS(bad_receive_posts),
+             OVER_VARIANTS(pool_leaves_no_slot), OVER_VARIANTS(lost_slots_are_not_lent),
              OVER_VARIANTS(dropped_frame_returns_cookie))
