@@ -237,8 +237,13 @@ install_needs() {
     install_packages "${missing[@]}" || die "could not install; see above, then type: apt-get install ${missing[*]}"
 }
 
-# Whether apt has a package, and for Rust's: a version that is new enough.
-offered() { command -v apt-cache >/dev/null && apt-cache show "$1" 2>/dev/null | grep -q '^Version:'; }
+# offered PACKAGE [VERSION]: apt would install it, and in that version or a later one.
+offered() {
+    local candidate
+    command -v apt-cache >/dev/null || return
+    candidate=$(LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p')
+    [ -n "$candidate" ] && [ "$candidate" != '(none)' ] && dpkg --compare-versions "$candidate" ge "${2:-0}"
+}
 
 # --- Set-up: Rust ---
 
@@ -306,7 +311,7 @@ rustup_target() {
 }
 
 debian_rust() {
-    if offered rustc-web; then
+    if offered rustc-web "1.$(oldest_rust)"; then
         install_packages rustc-web cargo-web rust-web-src lld-19 && find_sources
     elif offered rustup; then
         install_packages rustup && rustup_target && find_target
@@ -318,7 +323,7 @@ debian_rust() {
 set_up_rust() {
     find_target || { rustup_target && find_target; } || find_sources || debian_rust ||
         die "no Rust 1.$(oldest_rust) for $target. Type 'rustup toolchain install stable --target $target'," \
-            "or on Debian 'apt-get install rustc-web cargo-web rust-web-src lld-19'"
+            "or on Debian, with its security updates, 'apt-get install rustc-web cargo-web rust-web-src lld-19'"
     use_rust
 }
 
