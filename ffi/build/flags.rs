@@ -170,10 +170,12 @@ impl Target {
         vec![format!("-march={march}"), format!("-mabi={integers}{abi}")]
     }
 
+    /// Where rustc keeps no frame pointers, as by default, neither does C: some compilers would, which costs two instructions a call.
     fn frame_flags(&self, clang: bool) -> Vec<String> {
         let leaves = match self.frame_pointers.as_deref() {
             Some("non-leaf") => false,
             Some("y" | "yes" | "on" | "true" | "always") => true,
+            _ if self.bare_metal => return own(&["-fomit-frame-pointer"]),
             _ => return Vec::new(),
         };
         let mut flags = own(&["-fno-omit-frame-pointer"]);
