@@ -40,7 +40,8 @@ impl<P> Lock<P> {
         Some(Held { lock: self, kept })
     }
 
-    /// Waits for the lock.
+    /// Waits for the lock. Not in line: it is taken in many places, for what is slow anyway.
+    #[inline(never)]
     pub(crate) fn lock(&self) -> Held<'_, P> {
         loop {
             if let Some(held) = self.try_lock() {

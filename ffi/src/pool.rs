@@ -56,7 +56,11 @@ impl Pool {
     /// Only the driver calls it, before [`Pool::release_driver`]. The memory is `Hal`'s and nobody uses it but lent buffers.
     pub(crate) unsafe fn keep(&self, address: PhysAddr, memory: NonNull<u8>, pages: usize) {
         // SAFETY: buffers do not look at it before the driver has released the pool.
-        unsafe { &mut *self.kept.get() }.push((address, memory, pages));
+        let kept = unsafe { &mut *self.kept.get() };
+        // There is room; knowing it, the compiler leaves out what would make some.
+        if kept.len() < kept.capacity() {
+            kept.push((address, memory, pages));
+        }
     }
 
     /// Tells the driver that a buffer was dropped. [`Pool::release_buffer`] follows.
