@@ -37,6 +37,10 @@ fn build() -> Result<()> {
     let compiler = choose_compiler(&target)?;
     let mut build = compiler.build(&target)?;
     build.include("include").include("c-driver");
+    if env::var_os("CARGO_FEATURE_LOG").is_none() {
+        // Nobody would read the lines, and their texts are an eighth of the C code.
+        build.define("VIRTIO_NET_NO_LOG", None);
+    }
     for source in sources()? {
         build.file(source);
     }

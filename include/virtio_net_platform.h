@@ -225,7 +225,8 @@ struct virtio_net_platform {
     int32_t (*random)(void *context, uint8_t *buffer, uint32_t bytes);
     /**
      * Takes one line for people: a `VIRTIO_NET_LOG_*` level, the status code it is about (0 for none), a text that stays valid
-     * for ever, and two numbers that the text names. Nullable.
+     * for ever, and two numbers that the text names. Nullable. Never called by a library that was compiled with
+     * `VIRTIO_NET_NO_LOG`, which has no such lines.
      */
     void (*log)(void *context, uint32_t level, int32_t code, const char *text, uint64_t a, uint64_t b);
 };

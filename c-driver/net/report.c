@@ -24,8 +24,7 @@ VIRTIO_COLD int32_t vn_net_refuse(const struct virtio_net *net, const void *need
 VIRTIO_COLD int32_t vn_net_broken(struct virtio_net *net, struct virtio_ring *ring)
 {
     const struct virtio_fault *fault = &ring->fault;
-    vn_log(&net->device.transport, net->device.log_level, VIRTIO_NET_LOG_ERROR, fault->code, virtio_net_status_text(fault->code),
-           fault->found, fault->wanted);
+    vn_log(&net->device.transport, net->device.log_level, VIRTIO_NET_LOG_ERROR, fault->code, NULL, fault->found, fault->wanted);
     return VIRTIO_NET_ERROR_NEEDS_RESET;
 }
 

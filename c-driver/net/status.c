@@ -1,8 +1,8 @@
 /*
  * status.c - the status codes as text, and the version.
  *
- * The texts lie in one block and are found by offsets: a table of pointers would need relocations in a position-independent
- * kernel.
+ * The texts lie in one block, the names in another, and are found by offsets: a table of pointers would need relocations in a
+ * position-independent kernel.
  */
 #include <stddef.h>
 
@@ -53,38 +53,55 @@
     X(VIRTIO_NET_ERROR_DEVICE_GONE, "the device is gone; status, wanted") \
     X(VIRTIO_NET_ERROR_UNKNOWN, "a status code that this version does not know")
 
+/* Names and texts are apart, because an image may use one of the two only, or none. */
+struct names {
+#define X(code, text) char of_##code[sizeof #code];
+    STATUS_TEXTS(X)
+#undef X
+};
+
 struct texts {
-#define X(code, text) char name_##code[sizeof #code]; char text_##code[sizeof text];
+#define X(code, text) char of_##code[sizeof text];
+    STATUS_TEXTS(X)
+#undef X
+};
+
+static const struct names names = {
+#define X(code, text) #code,
     STATUS_TEXTS(X)
 #undef X
 };
 
 static const struct texts texts = {
-#define X(code, text) #code, text,
+#define X(code, text) text,
     STATUS_TEXTS(X)
 #undef X
 };
 
 struct entry {
     int16_t code;
-    uint16_t name;
-    uint16_t text;
+    uint16_t offset;
 };
 
-static const struct entry entries[] = {
-#define X(code, text) {code, offsetof(struct texts, name_##code), offsetof(struct texts, text_##code)},
+static const struct entry name_entries[] = {
+#define X(code, text) {code, offsetof(struct names, of_##code)},
+    STATUS_TEXTS(X)
+#undef X
+};
+
+static const struct entry text_entries[] = {
+#define X(code, text) {code, offsetof(struct texts, of_##code)},
     STATUS_TEXTS(X)
 #undef X
 };
 
 /* clang-format on */
 
-static const struct entry *find(int32_t code)
+static uint32_t find(const struct entry *entry, int32_t code)
 {
-    const struct entry *entry = entries;
     while (entry->code != code && entry->code != VIRTIO_NET_ERROR_UNKNOWN)
         entry++;
-    return entry;
+    return entry->offset;
 }
 
 uint32_t virtio_net_abi_version(void)
@@ -94,10 +111,10 @@ uint32_t virtio_net_abi_version(void)
 
 const char *virtio_net_status_name(int32_t code)
 {
-    return (const char *)&texts + find(code)->name;
+    return (const char *)&names + find(name_entries, code);
 }
 
 const char *virtio_net_status_text(int32_t code)
 {
-    return (const char *)&texts + find(code)->text;
+    return (const char *)&texts + find(text_entries, code);
 }

@@ -12,12 +12,14 @@ VIRTIO_SMALL_BEGIN
 /* More register reads than a microsecond can hold: so many without the clock passing the limit, and the clock stands still. */
 #define STEPS_PER_US 64u
 
+#ifndef VIRTIO_NET_NO_LOG
 void vn_log(const struct virtio_transport *transport, uint32_t threshold, uint32_t level, int32_t code, const char *text,
             uint64_t a, uint64_t b)
 {
     if (level <= threshold && TABLE_HAS(transport->platform, log))
-        transport->platform->log(transport->context, level, code, text, a, b);
+        transport->platform->log(transport->context, level, code, text != NULL ? text : virtio_net_status_text(code), a, b);
 }
+#endif
 
 int32_t vn_device_fail(struct virtio_device *device, int32_t code, uint32_t field, uint32_t queue, uint64_t found,
                        uint64_t wanted)
@@ -27,7 +29,7 @@ int32_t vn_device_fail(struct virtio_device *device, int32_t code, uint32_t fiel
     device->error.queue = queue;
     device->error.found = found;
     device->error.wanted = wanted;
-    vn_log(&device->transport, device->log_level, VIRTIO_NET_LOG_ERROR, code, virtio_net_status_text(code), found, wanted);
+    vn_log(&device->transport, device->log_level, VIRTIO_NET_LOG_ERROR, code, NULL, found, wanted);
     return code;
 }
 

@@ -69,7 +69,8 @@
 //! - `virtio-drivers-0_12` (default): `Hal` and `Transport` of virtio-drivers 0.12, in the module `v0_12`.
 //! - `virtio-drivers-0_13`: those of 0.13, in the module `v0_13`.
 //! - `smoltcp-0_14`: `smoltcp::phy::Device` for [`NetDevice`] and [`VirtIONet`].
-//! - `log`: log lines of the driver, under the target `virtio_net_c`.
+//! - `log`: log lines of the driver, under the target `virtio_net_c`. Without it the C code is compiled without any, and never calls the `log`
+//!   of a table that is made by hand ([`sys`]).
 //!
 //! What a module of a version offers is here at the root too: that of 0.12 where its feature is on, else that of 0.13. Cargo adds up the features
 //! that all crates of a build ask for. So a library that must work beside others names its module (`virtio_net_c::v0_13::VirtIONet`); a

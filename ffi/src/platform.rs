@@ -153,7 +153,8 @@ pub struct virtio_net_platform {
     /// of a device that has none of its own. Nullable.
     pub random: Option<unsafe extern "C" fn(context: *mut c_void, buffer: *mut u8, bytes: u32) -> i32>,
     /// Takes one line for people: a `VIRTIO_NET_LOG_*` level, the status code it is about (0 for none), a text that stays valid
-    /// for ever, and two numbers that the text names. Nullable.
+    /// for ever, and two numbers that the text names. Nullable. Never called by a library that was compiled with
+    /// `VIRTIO_NET_NO_LOG`, which has no such lines.
     pub log: Option<
         unsafe extern "C" fn(context: *mut c_void, level: u32, code: i32, text: *const c_char, a: u64, b: u64),
     >,

@@ -4,14 +4,15 @@
 //! context word of every call is the address of the [`Host`] that the driver value holds; it is set anew when a call or a split borrows the
 //! driver, because the value may have moved before.
 //!
-//! The handles of a split driver may be in calls on several processors at once. So every function here that reaches the transport takes the
-//! host's lock, but `interrupt_ack`, whose caller has it: an interrupt handler must be able to see that somebody else has.
+//! The handles of a split driver may be in calls on several processors at once. So every function here that they can reach takes the host's
+//! lock for the transport, but `interrupt_ack`, whose caller has it: an interrupt handler must be able to see that somebody else has. The
+//! functions of set-up and reset need none: those calls borrow the driver as a whole.
 
 use super::lock::Lock;
 use super::virtio_drivers::transport::{DeviceStatus, Transport};
 use super::virtio_drivers::{BufferDirection, Hal, PAGE_SIZE};
 use crate::sys::*;
-use core::ffi::{c_char, c_void};
+use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, size_of};
 use core::ptr::NonNull;
@@ -35,7 +36,7 @@ impl Pool {
 /// The Rust side of one driver: what the context word points at. Several processors may use it at once, each field by its own rule, so nobody
 /// takes a reference to all of it while the driver is in a call.
 pub(crate) struct Host<T> {
-    /// Reached only by whoever holds the lock. Dropped by hand, because that must not happen to the transport of a device whose reset
+    /// Reached only by whoever holds the lock, or has the whole driver. Dropped by hand, because that must not happen to the transport of a device whose reset
     /// was not confirmed.
     pub(crate) transport: ManuallyDrop<T>,
     /// The transport's lock. It keeps where the receive pool goes at the end instead of back to the `Hal`, because buffers of it are still
@@ -59,7 +60,10 @@ impl<H: Hal, T> Tables<H, T> {
         now_us: None,
         relax: Some(relax),
         random: None,
+        #[cfg(feature = "log")]
         log: Some(log_line),
+        #[cfg(not(feature = "log"))]
+        log: None, // nor is the C code compiled with any
     };
 }
 
@@ -129,7 +133,6 @@ unsafe extern "C" fn dma_free<H: Hal, T>(
     let Some(address) = NonNull::new(memory.address.cast::<u8>()) else { return };
     let pages = bytes as usize / PAGE_SIZE;
     let of_receive_pool = flags & VIRTIO_NET_DMA_RECEIVE_POOL != 0;
-    // SAFETY: the context is the host for as long as the call into C lasts, and no reference to it is held meanwhile.
     // SAFETY: the context is the host for as long as the call into C lasts, and the lock is only ever shared.
     let keeper = NonNull::new(unsafe { &(*context.cast::<Host<T>>()).lock }.kept());
     if let (true, Some(keeper)) = (of_receive_pool, keeper) {
@@ -149,29 +152,23 @@ unsafe extern "C" fn relax(_context: *mut c_void) {
 
 /// # Safety
 /// `text` is a static string that ends with 0.
+#[cfg(feature = "log")]
 unsafe extern "C" fn log_line(
     _context: *mut c_void,
     level: u32,
     code: i32,
-    text: *const c_char,
+    text: *const core::ffi::c_char,
     found: u64,
     wanted: u64,
 ) {
-    #[cfg(feature = "log")]
-    {
-        let level = match level {
-            VIRTIO_NET_LOG_ERROR => log::Level::Error,
-            VIRTIO_NET_LOG_WARNING => log::Level::Warn,
-            _ => log::Level::Info,
-        };
-        // SAFETY: the driver passes static strings that end with 0.
-        let text = unsafe { core::ffi::CStr::from_ptr(text) }.to_str().unwrap_or("?");
-        log::log!(target: "virtio_net_c", level, "{text} ({found:#x}, {wanted:#x}) [{code}]");
-    }
-    #[cfg(not(feature = "log"))]
-    {
-        let _ = (level, code, text, found, wanted);
-    }
+    let level = match level {
+        VIRTIO_NET_LOG_ERROR => log::Level::Error,
+        VIRTIO_NET_LOG_WARNING => log::Level::Warn,
+        _ => log::Level::Info,
+    };
+    // SAFETY: the driver passes static strings that end with 0.
+    let text = unsafe { core::ffi::CStr::from_ptr(text) }.to_str().unwrap_or("?");
+    log::log!(target: "virtio_net_c", level, "{text} ({found:#x}, {wanted:#x}) [{code}]");
 }
 
 // ----------------------------------------------------------------------------------------------------------- transport
@@ -188,11 +185,20 @@ unsafe fn locked<T, R>(context: *mut c_void, call: impl FnOnce(&mut T) -> R) -> 
     call(unsafe { &mut *(*host).transport })
 }
 
+/// The transport, for a call that only a driver borrowed as a whole makes: set-up, reset, recovery.
+///
 /// # Safety
-/// As [`locked`], of which the next functions are the uses: `context` is the `Host<T>`, and pointers are valid.
+/// `context` is the `Host<T>` of such a driver, and the reference is gone when the thunk returns.
+unsafe fn alone<'a, T>(context: *mut c_void) -> &'a mut T {
+    // SAFETY: the context is the host for as long as the call into C lasts. There is no handle of a split driver meanwhile.
+    unsafe { &mut (*context.cast::<Host<T>>()).transport }
+}
+
+/// # Safety
+/// As [`locked`] and [`alone`], of which the next functions are the uses: `context` is the `Host<T>`, and pointers are valid.
 unsafe extern "C" fn properties<T: Transport>(context: *mut c_void) -> u32 {
-    // SAFETY: see `locked`.
-    match unsafe { locked(context, |transport: &mut T| transport.requires_legacy_layout()) } {
+    // SAFETY: see `alone`.
+    match unsafe { alone::<T>(context) }.requires_legacy_layout() {
         true => VIRTIO_NET_TRANSPORT_LEGACY,
         false => VIRTIO_NET_TRANSPORT_CONFIG_GENERATION,
     }
@@ -201,18 +207,19 @@ unsafe extern "C" fn properties<T: Transport>(context: *mut c_void) -> u32 {
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn device_type<T: Transport>(context: *mut c_void) -> u32 {
-    // SAFETY: see `locked`.
-    unsafe { locked(context, |transport: &mut T| transport.device_type() as u32) }
+    // SAFETY: see `alone`.
+    unsafe { alone::<T>(context) }.device_type() as u32
 }
 
 /// # Safety
 /// See [`properties`]; `words` is valid for `count` words.
 unsafe extern "C" fn read_features<T: Transport>(context: *mut c_void, words: *mut u32, count: u32) {
-    // SAFETY: see `locked`.
-    let features = unsafe { locked(context, T::read_device_features) };
-    for word in 0..count {
+    // SAFETY: see `alone`.
+    let mut features = unsafe { alone::<T>(context) }.read_device_features();
+    for word in 0..count as usize {
         // SAFETY: the caller gave room for `count` words.
-        unsafe { words.add(word as usize).write(if word < 2 { (features >> (32 * word)) as u32 } else { 0 }) };
+        unsafe { words.add(word).write(features as u32) };
+        features >>= 32;
     }
 }
 
@@ -220,12 +227,12 @@ unsafe extern "C" fn read_features<T: Transport>(context: *mut c_void, words: *m
 /// See [`properties`]; `words` is valid for `count` words.
 unsafe extern "C" fn write_features<T: Transport>(context: *mut c_void, words: *const u32, count: u32) {
     let mut features = 0;
-    for word in 0..count.min(2) {
+    for word in (0..count.min(2) as usize).rev() {
         // SAFETY: the caller gave `count` words.
-        features |= u64::from(unsafe { words.add(word as usize).read() }) << (32 * word);
+        features = features << 32 | u64::from(unsafe { words.add(word).read() });
     }
-    // SAFETY: see `locked`.
-    unsafe { locked(context, |transport: &mut T| transport.write_driver_features(features)) };
+    // SAFETY: see `alone`.
+    unsafe { alone::<T>(context) }.write_driver_features(features);
 }
 
 /// # Safety
@@ -238,29 +245,29 @@ unsafe extern "C" fn get_status<T: Transport>(context: *mut c_void) -> u32 {
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn set_status<T: Transport>(context: *mut c_void, status: u32) {
-    // SAFETY: see `locked`.
-    unsafe { locked(context, |transport: &mut T| transport.set_status(DeviceStatus::from_bits_retain(status))) };
+    // SAFETY: see `alone`.
+    unsafe { alone::<T>(context) }.set_status(DeviceStatus::from_bits_retain(status));
 }
 
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn set_guest_page_size<T: Transport>(context: *mut c_void, bytes: u32) {
-    // SAFETY: see `locked`.
-    unsafe { locked(context, |transport: &mut T| transport.set_guest_page_size(bytes)) };
+    // SAFETY: see `alone`.
+    unsafe { alone::<T>(context) }.set_guest_page_size(bytes);
 }
 
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn queue_max<T: Transport>(context: *mut c_void, queue: u32) -> u32 {
-    // SAFETY: see `locked`.
-    unsafe { locked(context, |transport: &mut T| transport.max_queue_size(queue as u16)) }
+    // SAFETY: see `alone`.
+    unsafe { alone::<T>(context) }.max_queue_size(queue as u16)
 }
 
 /// # Safety
 /// See [`properties`].
 unsafe extern "C" fn queue_used<T: Transport>(context: *mut c_void, queue: u32) -> u32 {
-    // SAFETY: see `locked`.
-    u32::from(unsafe { locked(context, |transport: &mut T| transport.queue_used(queue as u16)) })
+    // SAFETY: see `alone`.
+    u32::from(unsafe { alone::<T>(context) }.queue_used(queue as u16))
 }
 
 /// # Safety
@@ -268,12 +275,10 @@ unsafe extern "C" fn queue_used<T: Transport>(context: *mut c_void, queue: u32) 
 unsafe extern "C" fn queue_set<T: Transport>(context: *mut c_void, memory: *const virtio_net_queue_memory) -> i32 {
     // SAFETY: the caller gave a valid description.
     let memory = unsafe { memory.read() };
-    let set = |transport: &mut T| {
-        let (driver_area, device_area) = (memory.driver_area, memory.device_area);
-        transport.queue_set(memory.queue as u16, memory.size, memory.descriptors, driver_area, device_area);
-    };
-    // SAFETY: see `locked`.
-    unsafe { locked(context, set) };
+    // SAFETY: see `alone`.
+    let transport = unsafe { alone::<T>(context) };
+    let (driver_area, device_area) = (memory.driver_area, memory.device_area);
+    transport.queue_set(memory.queue as u16, memory.size, memory.descriptors, driver_area, device_area);
     0
 }
 

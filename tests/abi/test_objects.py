@@ -100,6 +100,24 @@ def test_has_no_unwind_tables(preset):
                 if section["Name"]["Name"].startswith((".eh_frame", ".ctors", ".init_array"))]
 
 
+def users_of_the_texts(to, *flags):
+    """The sources that call the functions of the status codes' names and texts, in a build with these flags."""
+    found = set()
+    for name in (ROOT / "c-driver/sources.txt").read_text(encoding="utf-8").split():
+        subprocess.run(["clang-19", "--target=aarch64-unknown-none", "-std=c11", "-ffreestanding", "-nostdlibinc", "-O2", "-Wall", "-Wextra",
+                        "-Werror", *flags, f"-I{ROOT}/include", f"-I{ROOT}/c-driver", "-c", ROOT / "c-driver" / name, "-o", to],
+                       check=True, timeout=60)
+        if re.search(r" U virtio_net_status_(name|text)$", output("llvm-nm-19", str(to)), re.MULTILINE):
+            found.add(name)
+    return found
+
+
+def test_texts_are_for_whoever_asks(tmp_path):
+    """With log lines the driver itself uses the texts; without, an image has them only where the program does."""
+    assert users_of_the_texts(tmp_path / "object.o") == {"virtio/device.c"}
+    assert not users_of_the_texts(tmp_path / "object.o", "-DVIRTIO_NET_NO_LOG")
+
+
 @pytest.mark.parametrize("preset", AARCH64)
 def test_orders_ring_accesses(preset):
     """The index of a ring is stored with release and read with acquire, or between barriers (virtio 1.2, 2.7.13)."""
