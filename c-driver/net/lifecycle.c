@@ -75,7 +75,8 @@ static int32_t take_numbers(struct virtio_net *net)
 static int32_t check_options(struct virtio_net *net)
 {
     const struct virtio_net_options *options = &net->options;
-    uint32_t known = VIRTIO_NET_OPTION_TRUST_HEADER | VIRTIO_NET_OPTION_IRQ_RX | VIRTIO_NET_OPTION_IRQ_TX;
+    uint32_t known =
+        VIRTIO_NET_OPTION_TRUST_HEADER | VIRTIO_NET_OPTION_IRQ_RX | VIRTIO_NET_OPTION_IRQ_TX | VIRTIO_NET_OPTION_MTU_ADVICE;
     if ((options->flags & ~known) != 0)
         return bad_option(net, offsetof(struct virtio_net_options, flags), options->flags);
     if ((options->fallback_mac[0] & 1) != 0)
@@ -202,7 +203,7 @@ static int32_t negotiate(struct virtio_net *net)
         int32_t code = mtu_fits(net, &fits);
         if (code < 0)
             return code;
-        if (!fits)
+        if (!fits || (net->options.flags & VIRTIO_NET_OPTION_MTU_ADVICE) != 0)
             wanted &= ~BIT(VIRTIO_NET_FEATURE_MTU);
     }
     return vn_device_accept_features(device, wanted);

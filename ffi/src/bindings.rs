@@ -77,6 +77,7 @@ pub type _bindgen_ty_2 = ::core::ffi::c_uint;
 pub const VIRTIO_NET_OPTION_TRUST_HEADER: _bindgen_ty_3 = 1;
 pub const VIRTIO_NET_OPTION_IRQ_RX: _bindgen_ty_3 = 2;
 pub const VIRTIO_NET_OPTION_IRQ_TX: _bindgen_ty_3 = 4;
+pub const VIRTIO_NET_OPTION_MTU_ADVICE: _bindgen_ty_3 = 8;
 pub type _bindgen_ty_3 = ::core::ffi::c_uint;
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]

@@ -12,7 +12,7 @@
 use super::buffer::{RxBuffer, TxBuffer};
 use super::driver::{Info, Link, NetDevice, Options, Statistics};
 use super::pool::Pool;
-use super::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, check_queue_size, translate};
+use super::translate::{MIN_BUFFER_LEN, MOST_FRAME, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
 use super::virtio_drivers::{BufferDirection, Error, Hal, Result};
 use crate::sys::*;
@@ -83,28 +83,32 @@ unsafe impl<H: Hal, T: Transport + Send, const QUEUE_SIZE: usize> Send for VirtI
 unsafe impl<H: Hal, T: Transport + Sync, const QUEUE_SIZE: usize> Sync for VirtIONet<H, T, QUEUE_SIZE> {}
 
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> {
-    /// Sets the device up, with `QUEUE_SIZE` receive buffers of `buf_len` bytes each, header included.
+    /// Sets the device up, with `QUEUE_SIZE` receive buffers of `buf_len` bytes each, header included. What is above 65,547 bytes no frame needs, and
+    /// is not taken.
     ///
     /// # Errors
-    /// `InvalidParam` where `buf_len` is below 1,526 or above 65,547;
-    /// `DmaError` where the `Hal` has no memory; `ConfigSpaceTooSmall`; `IoError` where the device does not keep to the rules.
+    /// `InvalidParam` where `buf_len` is below 1,526; `DmaError` where the `Hal` has no memory; `ConfigSpaceTooSmall`; `IoError` where the device does
+    /// not keep to the rules.
     pub fn new(transport: T, buf_len: usize) -> Result<Self> {
         Self::with_options(transport, buf_len, Options::new())
     }
 
     /// The same, with options of the driver's own: a mask of features, a fallback for a card without an address. Those for the sizes of buffers
-    /// and for interrupts are not used. Without a fallback, a card that has no usable address gets a local one, 02:00:00:00 and a number that is different for each such
+    /// and for interrupts are not used. Only a mask that names the MTU makes the driver agree on it, and refuse longer frames. Without a fallback, a card that has no usable address gets a local one, 02:00:00:00 and a number that is different for each such
     /// card of this kernel.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn with_options(transport: T, buf_len: usize, options: Options) -> Result<Self> {
         const { check_queue_size(QUEUE_SIZE) };
-        let frame = buf_len.checked_sub(HEADER).and_then(|bytes| u32::try_from(bytes).ok());
-        let Some(frame) = frame.filter(|_| buf_len >= MIN_BUFFER_LEN) else { return Err(Error::InvalidParam) };
+        if buf_len < MIN_BUFFER_LEN {
+            return Err(Error::InvalidParam);
+        }
+        let frame = (buf_len - HEADER).min(MOST_FRAME) as u32;
         // Who drives the original by interrupts need not enable them first.
         let options = options.interrupts(VIRTIO_NET_IRQ_RX);
-        let options = options.with_some_mac().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
+        let options =
+            options.original_features().with_some_mac().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
         let net = NetDevice::new(transport, options).map_err(translate)?;
         let info = net.info();
         let mut drop_in = Self {
@@ -151,7 +155,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.net.features()
     }
 
-    /// Bytes that a frame may carry after its Ethernet header: what the device says, or 1,500.
+    /// Bytes that a frame may carry after its Ethernet header: what the device says, or 1,500. Longer ones can be sent, as with the original, unless
+    /// [`Self::with_options`] was given a mask of features with the MTU in it; the device may drop them.
     #[must_use]
     pub fn mtu(&self) -> u16 {
         self.net.mtu()

@@ -121,6 +121,18 @@ impl Options {
         self
     }
 
+    /// The MTU that the device names is told ([`NetDevice::mtu`]) and not agreed on: longer frames may be sent, and the device may drop them.
+    #[must_use]
+    pub fn mtu_as_advice(mut self) -> Self {
+        self.0.flags |= VIRTIO_NET_OPTION_MTU_ADVICE;
+        self
+    }
+
+    /// Features as the original asks for them, where the caller has named none: it does not agree on an MTU.
+    pub(crate) fn original_features(self) -> Self {
+        if self.0.feature_mask == 0 { self.mtu_as_advice() } else { self }
+    }
+
     /// Bytes in front of a received frame beyond the 16 that end at a 16-byte boundary: 2 aligns an IP header. At most 256.
     #[must_use]
     pub fn rx_headroom(mut self, bytes: u32) -> Self {

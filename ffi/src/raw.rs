@@ -64,7 +64,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     pub fn new(transport: T) -> Result<Self> {
         const { check_queue_size(QUEUE_SIZE) };
         // A `Hal` may copy what the device wrote only when the buffer is unshared, so C must not judge headers before that.
-        let options = Options::new().with_some_mac().without_pools().trust_header();
+        let options = Options::new().original_features().with_some_mac().without_pools().trust_header();
         // As the original, until it is told not to.
         let options = options.interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
         let net = NetDevice::new(transport, options).map_err(translate)?;

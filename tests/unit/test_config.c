@@ -129,6 +129,29 @@ static void mtu(void **state)
     }
 }
 
+/* Told and not agreed on: the buffers alone say how long a frame may be. */
+static void mtu_as_advice(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        uint16_t mtu;
+        uint16_t told;
+    } cases[] = {{67, 1500}, {68, 68}, {576, 576}, {1500, 1500}, {9000, 1500}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        f->options.flags = VIRTIO_NET_OPTION_MTU_ADVICE;
+        f->options.flags = VIRTIO_NET_OPTION_MTU_ADVICE;
+        bring_up_with_mtu(f, cases[i].mtu, 0);
+        f->options.flags = 0;
+        struct virtio_net_info info = info_of(f);
+        assert_int_equal(info.features & MODEL_FEATURE(MTU), 0);
+        assert_false(device_agreed(f->model, VIRTIO_NET_FEATURE_MTU));
+        assert_int_equal(info.mtu, cases[i].told);
+        assert_int_equal(info.max_frame_length, 65535);
+        send_one(f, 1518, i);
+        assert_sent(f, 1518, i);
+    }
+}
+
 /* ----------------------------------------------------------------------------------------------------------------- link */
 
 static void link_state(void **state)
@@ -259,7 +282,7 @@ static void space_ends_early(void **state)
 }
 
 TEST_PROGRAM(OVER_VARIANTS(mac_of_the_device), OVER_VARIANTS(fallback_mac), OVER_VARIANTS(random_mac), OVER_VARIANTS(no_address),
-             OVER_VARIANTS(mac_survives_restart), OVER_VARIANTS(mtu), OVER_VARIANTS(link_state),
+             OVER_VARIANTS(mac_survives_restart), OVER_VARIANTS(mtu), OVER_VARIANTS(mtu_as_advice), OVER_VARIANTS(link_state),
              OVER_VARIANTS(link_is_down_at_start), OVER_VARIANTS(other_status_bits), OVER_VARIANTS(no_link_feature),
              OVER_VARIANTS(changes_between_reads), LEGACY_ONLY(never_twice_the_same), MODERN_ONLY(never_stable),
              OVER_VARIANTS(link_never_stable), TABLE_ONLY(space_ends_early))

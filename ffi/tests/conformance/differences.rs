@@ -46,17 +46,37 @@ fn panics<T>(mut value: T, act: impl FnOnce(&mut T)) -> bool {
     panicked
 }
 
+/// The MTU is told. It is agreed on, and longer frames are refused, only where the caller asks for that.
 #[test]
 fn d01_features() {
-    let with_mtu = |config: &mut Config| config.features |= feature::MTU;
+    let with_mtu = |config: &mut Config| (config.features, config.mtu) = (config.features | feature::MTU, 1400);
+    let longer = frame(1514, 1);
+    let begun = [vec![0; HEADER_ROOM], longer.clone()].concat();
     let (_plug, card) = forgiving(with_mtu);
-    let theirs = original::net::<4>(&card);
+    let mut theirs = original::net::<4>(&card);
     assert_eq!(card.accepted() & feature::MTU, 0);
+    let (result, sent) = served(&card, || theirs.send(original::net::TxBuffer::from(&longer)));
+    assert_eq!((result, &sent[0]), (Ok(()), &longer));
     drop(theirs);
-    let (_plug, card) = strict(with_mtu);
+    let (plug, card) = strict(with_mtu);
     let mut net = ours::net::<4>(&card);
+    assert_eq!(card.accepted() & feature::MTU, 0);
+    assert_eq!((net.mtu(), net.info().mtu, net.link().is_ok()), (1400, 1400, true));
+    net.send(ours::net::TxBuffer::from(&longer)).unwrap();
+    assert_eq!(card.sent(), [longer.clone()]);
+    let card = Card::new(&plug, card.config());
+    let mut net = ours::raw::<4>(&card);
+    net.send(&longer).unwrap();
+    // SAFETY: the buffer outlives the driver.
+    assert!(unsafe { net.transmit_begin(&begun) }.is_ok());
+    assert_eq!((card.accepted() & feature::MTU, card.sent().len()), (0, 2));
+
+    let card = Card::new(&plug, card.config());
+    let options = virtio_net_c::Options::new().feature_mask(feature::MTU | feature::MAC);
+    let mut net = ours::Net::<4>::with_options(FakeTransport::new(&card), 2048, options).unwrap();
     assert_ne!(card.accepted() & feature::MTU, 0);
-    assert_eq!((net.info().mtu, net.link().is_ok()), (1500, true));
+    assert_eq!(net.send(ours::net::TxBuffer::from(&longer)), Err(Error::InvalidParam));
+    net.send(ours::net::TxBuffer::from(&longer[..1418])).unwrap();
 }
 
 #[test]
@@ -566,4 +586,87 @@ fn d25_a_broken_raw_queue() {
     assert!(card.deliver(&frame(60, 1)));
     // SAFETY: as above.
     assert_eq!(unsafe { net.receive_complete(token, &mut memory) }, Ok((HEADER_ROOM, 60)));
+}
+
+/// The least that is a frame is its Ethernet header.
+#[test]
+fn d27_received_frames_without_an_ethernet_header() {
+    for length in [0, 1, 13] {
+        let (_plug, card) = forgiving(|_| ());
+        let mut theirs = original::net::<4>(&card);
+        assert!(card.deliver(&frame(length, 1)));
+        assert_eq!(theirs.receive().unwrap().packet(), frame(length, 1));
+        drop(theirs);
+        let (plug, card) = strict(|_| ());
+        let mut net = ours::net::<4>(&card);
+        assert!(card.deliver(&frame(length, 1)));
+        assert!(!net.can_recv() && matches!(net.receive(), Err(Error::NotReady)));
+        assert_eq!(net.stats().rx_dropped_short, 1);
+        assert!(card.deliver(&frame(14, 2)));
+        assert_eq!(net.receive().unwrap().packet(), frame(14, 2));
+
+        let mut memory = vec![0; 2048];
+        let (_forgiven, card) = forgiving(|_| ());
+        let mut theirs = original::raw::<4>(&card);
+        // SAFETY: the buffer outlives the drivers, and is the token's.
+        let token = unsafe { theirs.receive_begin(&mut memory) }.unwrap();
+        assert!(card.deliver(&frame(length, 1)));
+        // SAFETY: as above.
+        assert_eq!(unsafe { theirs.receive_complete(token, &mut memory) }, Ok((HEADER_ROOM, length)));
+        drop(theirs);
+        plug.select();
+        let card = Card::new(&plug, Config::new(MODERN));
+        let mut net = ours::raw::<4>(&card);
+        // SAFETY: as above.
+        let token = unsafe { net.receive_begin(&mut memory) }.unwrap();
+        assert!(card.deliver(&frame(length, 1)));
+        assert_eq!(net.poll_receive(), Some(token));
+        // SAFETY: as above.
+        assert_eq!(unsafe { net.receive_complete(token, &mut memory) }, Err(Error::IoError));
+    }
+}
+
+/// No frame is longer than 65,535 bytes, so no more of a buffer can be used.
+#[test]
+fn d28_buffers_above_the_longest_frame() {
+    for (bytes, kept) in [(65_546, 65_546), (65_547, 65_547), (65_548, 65_547), (200_000, 65_547)] {
+        let longest = frame(1514, 1);
+        let (_plug, card) = forgiving(|_| ());
+        let mut theirs = original::Net::<4>::new(FakeTransport::new(&card), bytes).unwrap();
+        assert!(card.deliver(&longest));
+        assert_eq!(theirs.receive().unwrap().as_bytes().len(), bytes / 8 * 8, "whole words");
+        drop(theirs);
+        let (_plug, card) = strict(|_| ());
+        let mut net = ours::Net::<4>::new(FakeTransport::new(&card), bytes).unwrap();
+        for longest in [longest, frame(kept - HEADER_ROOM, 2)] {
+            assert!(card.deliver(&longest));
+            let buffer = net.receive().unwrap();
+            assert_eq!((buffer.as_bytes().len(), buffer.packet()), (kept, &longest[..]));
+        }
+    }
+}
+
+/// What the configuration space holds without the feature is no address (virtio 1.2, 5.1.4.2).
+#[test]
+fn d29_an_address_that_the_device_does_not_vouch_for() {
+    let nameless = |config: &mut Config| config.features &= !feature::MAC;
+    let (_plug, card) = forgiving(nameless);
+    assert_eq!(original::net::<4>(&card).mac_address(), card.config().mac);
+    let (_plug, card) = strict(nameless);
+    let mac = ours::net::<4>(&card).mac_address();
+    assert_eq!(mac[0], 2, "a local address: {mac:x?}");
+}
+
+/// A transport that is not the legacy one, and a device that does not offer VERSION_1.
+#[test]
+fn d30_a_modern_transport_without_version_1() {
+    let old = |config: &mut Config| config.features &= !feature::VERSION_1;
+    let (_plug, card) = forgiving(old);
+    let mut theirs = original::net::<4>(&card);
+    assert!(card.deliver(&frame(60, 1)));
+    assert_eq!(theirs.receive().unwrap().as_bytes()[10..70], frame(60, 1), "behind a header of 10 bytes");
+    drop(theirs);
+    let (_plug, card) = strict(old);
+    assert_eq!(ours::Net::<4>::new(FakeTransport::new(&card), 2048).err(), Some(Error::IoError));
+    assert_eq!(ours::Raw::<4>::new(FakeTransport::new(&card)).err(), Some(Error::IoError));
 }

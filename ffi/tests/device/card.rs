@@ -181,6 +181,10 @@ impl Card {
         change(&mut self.inner().config);
     }
 
+    pub fn config(&self) -> Config {
+        self.inner().config.clone()
+    }
+
     /// Features that the driver accepted.
     pub fn accepted(&self) -> u64 {
         self.inner().features
