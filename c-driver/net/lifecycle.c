@@ -107,10 +107,10 @@ static int32_t copy_options(struct virtio_net *net, const struct virtio_net_opti
 static int32_t take_options(struct virtio_net *net, const struct virtio_net_options *from)
 {
     int32_t code = copy_options(net, from);
-    if (code == VIRTIO_NET_SUCCESS)
+    if (code >= 0)
         code = take_numbers(net);
     /* From here on the caller's level holds; an error before was logged by the default. */
-    if (code == VIRTIO_NET_SUCCESS) {
+    if (code >= 0) {
         net->device.log_level = net->options.log_level;
         net->device.reset_timeout_us = net->options.reset_timeout_us;
         code = check_options(net);
@@ -130,43 +130,38 @@ typedef void (*any_function)(void);
 #define NEEDED_OF_TRANSPORT                                                                                                      \
     ((FUNCTION(transport, config_write) - 1) & ~(FUNCTION(transport, set_guest_page_size) | FUNCTION(transport, queue_reset)))
 
-static int32_t check_functions(struct virtio_net *net, uint32_t number, const void *table, uint32_t size, uint32_t needed)
-{
-    uint32_t offset = FIRST_FUNCTION;
-    for (; needed != 0; needed >>= 1, offset += (uint32_t)sizeof(any_function)) {
-        if ((needed & 1) == 0)
-            continue;
-        const any_function *function = (const any_function *)(const void *)((const uint8_t *)table + offset);
-        if (offset + sizeof *function > size || *function == NULL)
-            return vn_device_fail(&net->device, VIRTIO_NET_ERROR_TABLE, VIRTIO_NET_FIELD_TABLE, number, 0, offset);
-    }
-    return VIRTIO_NET_SUCCESS;
-}
+/* What both tables begin with. */
+struct table {
+    uint32_t size;
+    uint32_t flags;
+};
 
-/* Flags and functions of a newer header would have a meaning that this library does not know. */
-static int32_t check_growth(struct virtio_net *net, uint32_t number, const void *table, uint32_t size, uint32_t known,
-                            uint32_t flags)
+_Static_assert(offsetof(struct virtio_net_transport, flags) == offsetof(struct table, flags) &&
+                   offsetof(struct virtio_net_platform, flags) == offsetof(struct table, flags),
+               "the tables begin alike");
+
+/* Flags and functions of a newer header would have a meaning that this library does not know; `known` is the size that it knows. */
+static int32_t check_table(struct virtio_net *net, uint32_t number, const void *table, uint32_t known, uint32_t needed)
 {
+    const struct table *head = table;
     const uint8_t *bytes = table;
-    if (flags != 0)
-        return vn_device_fail(&net->device, VIRTIO_NET_ERROR_UNSUPPORTED, VIRTIO_NET_FIELD_TABLE, number, flags, 0);
-    for (uint32_t i = known; i < size; i++)
+    if (head->flags != 0)
+        return vn_device_fail(&net->device, VIRTIO_NET_ERROR_UNSUPPORTED, VIRTIO_NET_FIELD_TABLE, number, head->flags, 0);
+    for (uint32_t i = known; i < head->size; i++)
         if (bytes[i] != 0)
-            return vn_device_fail(&net->device, VIRTIO_NET_ERROR_STRUCT_SIZE, VIRTIO_NET_FIELD_TABLE, number, size, i);
+            return vn_device_fail(&net->device, VIRTIO_NET_ERROR_STRUCT_SIZE, VIRTIO_NET_FIELD_TABLE, number, head->size, i);
+    for (uint32_t i = FIRST_FUNCTION; needed != 0; needed >>= 1, i += (uint32_t)sizeof(any_function))
+        if ((needed & 1) != 0 &&
+            (i + sizeof(any_function) > head->size || *(const any_function *)(const void *)&bytes[i] == NULL))
+            return vn_device_fail(&net->device, VIRTIO_NET_ERROR_TABLE, VIRTIO_NET_FIELD_TABLE, number, 0, i);
     return VIRTIO_NET_SUCCESS;
 }
 
 static int32_t check_tables(struct virtio_net *net)
 {
-    const struct virtio_net_transport *transport = net->device.transport.operations;
-    const struct virtio_net_platform *platform = net->device.transport.platform;
-    int32_t code = check_growth(net, 0, transport, transport->size, sizeof *transport, transport->flags);
-    if (code == VIRTIO_NET_SUCCESS)
-        code = check_growth(net, 1, platform, platform->size, sizeof *platform, platform->flags);
-    if (code < 0)
-        return code;
-    code = check_functions(net, 1, platform, platform->size, NEEDED_OF_PLATFORM);
-    return code < 0 ? code : check_functions(net, 0, transport, transport->size, NEEDED_OF_TRANSPORT);
+    const struct virtio_transport *transport = &net->device.transport;
+    int32_t code = check_table(net, 0, transport->operations, sizeof *transport->operations, NEEDED_OF_TRANSPORT);
+    return code < 0 ? code : check_table(net, 1, transport->platform, sizeof *transport->platform, NEEDED_OF_PLATFORM);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- negotiation */
@@ -174,9 +169,9 @@ static int32_t check_tables(struct virtio_net *net)
 /* The MTU is a promise of the driver's to receive such frames: it is accepted only where the buffers hold them (5.1.4.2). */
 static int32_t mtu_fits(struct virtio_net *net, bool *fits)
 {
-    uint32_t mtu = 0;
+    uint16_t mtu = 0;
     uint32_t buffer = net->options.rx_buffer_bytes != VIRTIO_NET_NO_POOL ? net->options.rx_buffer_bytes : ETHERNET_MIN_BUFFER;
-    int32_t code = vn_device_config(&net->device, NET_CONFIG_MTU, 2, 1, &mtu);
+    int32_t code = vn_device_config(&net->device, NET_CONFIG_MTU, 2, sizeof mtu, &mtu);
     *fits = mtu >= MIN_MTU && mtu + ETHERNET_HEADER_BYTES + ETHERNET_VLAN_BYTES <= buffer;
     net->mtu = *fits ? mtu : ETHERNET_MTU;
     return code;
@@ -218,17 +213,6 @@ static bool is_unicast(const uint8_t mac[6])
     return (mac[0] & 1) == 0 && (mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]) != 0;
 }
 
-static int32_t read_mac(struct virtio_net *net, uint8_t mac[6])
-{
-    uint32_t bytes[6] = {0};
-    int32_t code = VIRTIO_NET_SUCCESS;
-    if (device_has(&net->device, VIRTIO_NET_FEATURE_MAC))
-        code = vn_device_config(&net->device, NET_CONFIG_MAC, 1, 6, bytes);
-    for (int i = 0; i < 6; i++)
-        mac[i] = (uint8_t)bytes[i];
-    return code;
-}
-
 static bool take_mac(struct virtio_net *net, const uint8_t mac[6], uint8_t source)
 {
     if (!is_unicast(mac))
@@ -243,8 +227,10 @@ static bool take_mac(struct virtio_net *net, const uint8_t mac[6], uint8_t sourc
 static int32_t choose_mac(struct virtio_net *net)
 {
     const struct virtio_transport *transport = &net->device.transport;
-    uint8_t mac[6];
-    int32_t code = read_mac(net, mac);
+    uint8_t mac[6] = {0};
+    int32_t code = VIRTIO_NET_SUCCESS;
+    if (device_has(&net->device, VIRTIO_NET_FEATURE_MAC))
+        code = vn_device_config(&net->device, NET_CONFIG_MAC, 1, sizeof mac, mac);
     if (code < 0 || take_mac(net, mac, MAC_OF_DEVICE) || take_mac(net, net->options.fallback_mac, MAC_OF_OPTIONS))
         return code;
     if (net->mac_source == MAC_RANDOM)
@@ -259,11 +245,11 @@ static int32_t choose_mac(struct virtio_net *net)
 
 static int32_t read_link(struct virtio_net *net)
 {
-    uint32_t status = NET_STATUS_LINK_UP;
+    uint16_t status = NET_STATUS_LINK_UP;
     int32_t code = VIRTIO_NET_SUCCESS;
     if (device_has(&net->device, VIRTIO_NET_FEATURE_STATUS))
-        code = vn_device_config(&net->device, NET_CONFIG_STATUS, 2, 1, &status);
-    if (code == VIRTIO_NET_SUCCESS)
+        code = vn_device_config(&net->device, NET_CONFIG_STATUS, 2, sizeof status, &status);
+    if (code >= 0)
         flag_write(&net->link_up, (uint8_t)(status & NET_STATUS_LINK_UP));
     return code;
 }
@@ -330,7 +316,7 @@ static int32_t set_up_memory(struct virtio_net *net, struct virtio_ring *ring, s
     struct virtio_device *device = &net->device;
     bool legacy = device_is_legacy(device);
     int32_t code = resize(net, ring, plan->slots);
-    if (code == VIRTIO_NET_SUCCESS)
+    if (code >= 0)
         code = vn_dma_ring_allocate(device, ring, vn_ring_bytes(plan->entries, plan->slots, plan->layout, legacy));
     if (code < 0)
         return code;
@@ -355,7 +341,7 @@ static int32_t set_up_queue(struct virtio_net *net, struct virtio_ring *ring, st
         ring->header_length = NET_HEADER_BYTES_LEGACY;
     ring->event_index = device_has(device, VIRTIO_NET_FEATURE_EVENT_IDX);
     int32_t code = plan_queue(net, ring->index, wanted, &plan);
-    if (code == VIRTIO_NET_SUCCESS)
+    if (code >= 0)
         code = set_up_memory(net, ring, pool, &plan);
     if (code < 0)
         return code;
@@ -395,16 +381,16 @@ static int32_t set_up_device(struct virtio_net *net)
     vn_device_add_status(device, VIRTIO_STATUS_ACKNOWLEDGE);
     vn_device_add_status(device, VIRTIO_STATUS_DRIVER);
     code = negotiate(net);
-    if (code == VIRTIO_NET_SUCCESS)
+    if (code >= 0)
         code = choose_mac(net);
-    if (code == VIRTIO_NET_SUCCESS)
+    if (code >= 0)
         code = read_link(net);
     if (code < 0)
         return code;
     if (device_is_legacy(device) && TABLE_HAS(transport->operations, set_guest_page_size))
         transport->operations->set_guest_page_size(transport->device, VIRTIO_PAGE_BYTES);
     code = set_up_queue(net, &net->rx.ring, &net->rx.pool, net->options.rx_slots);
-    if (code == VIRTIO_NET_SUCCESS)
+    if (code >= 0)
         code = set_up_queue(net, &net->tx.ring, &net->tx.pool, net->options.tx_slots);
     return code;
 }
@@ -507,43 +493,43 @@ static int32_t undo(struct virtio_net *net, int32_t code, bool free_memory)
 
 /* ------------------------------------------------------------------------------------------------------------------- public */
 
-/* Where slots and pools lie, and what never changes about them. */
+/* Where the slots of a queue lie, and what never changes about it and its pool. */
+static void arrange_queue(struct virtio_net *net, struct virtio_ring *ring, struct dma_pool *pool, uint32_t slots_at,
+                          uint32_t slots, uint32_t buffer_bytes, uint32_t headroom)
+{
+    ring->slots_offset =
+        VIRTIO_NET_STORAGE_FIXED + slots_at * VIRTIO_NET_STORAGE_PER_SLOT - (uint32_t)((uintptr_t)ring - (uintptr_t)net);
+    if (net->device.transport.registers != NULL)
+        ring->notify_register = net->device.transport.registers + VIRTIO_MMIO_QUEUE_NOTIFY;
+    if (buffer_bytes != VIRTIO_NET_NO_POOL) {
+        ring->pooled = 1;
+        pool->frame_offset = NET_FRAME_OFFSET + headroom;
+        pool->stride = (pool->frame_offset + buffer_bytes + 63) & ~63u;
+    }
+    vn_ring_free_all(ring, slots);
+}
+
 static void arrange(struct virtio_net *net)
 {
     const struct virtio_net_options *options = &net->options;
-    uintptr_t base = (uintptr_t)net;
+    const struct virtio_net_platform *platform = net->device.transport.platform;
     struct virtio_ring *tx = &net->tx.ring;
     struct virtio_ring *rx = &net->rx.ring;
     clear_words((uint8_t *)net + VIRTIO_NET_STORAGE_FIXED, VIRTIO_NET_STORAGE_PER_SLOT * (options->tx_slots + options->rx_slots));
-    tx->slots_offset = (uint32_t)(base + VIRTIO_NET_STORAGE_FIXED - (uintptr_t)tx);
-    rx->slots_offset =
-        (uint32_t)(base + VIRTIO_NET_STORAGE_FIXED + VIRTIO_NET_STORAGE_PER_SLOT * options->tx_slots - (uintptr_t)rx);
-    tx->index = NET_QUEUE_TX;
-    rx->index = NET_QUEUE_RX;
-    rx->device_writes = 1;
+    net->sync = TABLE_HAS(platform, sync_for_device) || TABLE_HAS(platform, sync_for_cpu);
+    net->rx.trust_header = options->flags & VIRTIO_NET_OPTION_TRUST_HEADER;
     rx->interrupts = (options->flags & VIRTIO_NET_OPTION_IRQ_RX) != 0;
     tx->interrupts = (options->flags & VIRTIO_NET_OPTION_IRQ_TX) != 0;
-    tx->pooled = options->tx_buffer_bytes != VIRTIO_NET_NO_POOL;
-    rx->pooled = options->rx_buffer_bytes != VIRTIO_NET_NO_POOL;
-    if (net->device.transport.registers != NULL)
-        tx->notify_register = rx->notify_register = net->device.transport.registers + VIRTIO_MMIO_QUEUE_NOTIFY;
-    net->rx.trust_header = options->flags & VIRTIO_NET_OPTION_TRUST_HEADER;
-    const struct virtio_net_platform *platform = net->device.transport.platform;
-    net->sync = TABLE_HAS(platform, sync_for_device) || TABLE_HAS(platform, sync_for_cpu);
-    if (options->tx_buffer_bytes != VIRTIO_NET_NO_POOL) {
-        net->tx.pool.frame_offset = NET_FRAME_OFFSET;
-        net->tx.pool.stride = (NET_FRAME_OFFSET + options->tx_buffer_bytes + 63) & ~63u;
-        net->tx.pool.direction = VIRTIO_NET_DMA_TO_DEVICE;
-    }
-    if (options->rx_buffer_bytes != VIRTIO_NET_NO_POOL) {
+    tx->index = NET_QUEUE_TX;
+    net->tx.pool.direction = VIRTIO_NET_DMA_TO_DEVICE;
+    rx->index = NET_QUEUE_RX;
+    rx->device_writes = 1;
+    net->rx.pool.direction = VIRTIO_NET_DMA_BOTH; /* whoever peeks a frame may write it */
+    net->rx.pool.flags = VIRTIO_NET_DMA_RECEIVE_POOL;
+    if (options->rx_buffer_bytes != VIRTIO_NET_NO_POOL)
         net->rx.pool_frame = options->rx_buffer_bytes;
-        net->rx.pool.frame_offset = NET_FRAME_OFFSET + options->rx_headroom;
-        net->rx.pool.stride = (net->rx.pool.frame_offset + options->rx_buffer_bytes + 63) & ~63u;
-        net->rx.pool.direction = VIRTIO_NET_DMA_BOTH; /* whoever peeks a frame may write it */
-        net->rx.pool.flags = VIRTIO_NET_DMA_RECEIVE_POOL;
-    }
-    vn_ring_free_all(tx, options->tx_slots);
-    vn_ring_free_all(rx, options->rx_slots);
+    arrange_queue(net, tx, &net->tx.pool, 0, options->tx_slots, options->tx_buffer_bytes, 0);
+    arrange_queue(net, rx, &net->rx.pool, options->tx_slots, options->rx_slots, options->rx_buffer_bytes, options->rx_headroom);
 }
 
 /* An empty driver. */
@@ -577,7 +563,7 @@ static int32_t check_storage(uint32_t header_version, struct virtio_net *net, ui
 static int32_t set_up(struct virtio_net *net, uint64_t storage_bytes, const struct virtio_net_options *options)
 {
     int32_t code = check_tables(net);
-    if (code == VIRTIO_NET_SUCCESS)
+    if (code >= 0)
         code = take_options(net, options);
     if (code < 0)
         return code;

@@ -7,8 +7,8 @@
 VIRTIO_SMALL_BEGIN
 
 /* A device that changes its configuration at each of so many reads is not one to wait for. */
-#define CONFIG_TRIES      64u
-#define CONFIG_MAX_FIELDS 6u
+#define CONFIG_TRIES     64u
+#define CONFIG_MAX_BYTES 6u
 /* More register reads than a microsecond can hold: so many without the clock passing the limit, and the clock stands still. */
 #define STEPS_PER_US 64u
 
@@ -33,24 +33,10 @@ int32_t vn_device_fail(struct virtio_device *device, int32_t code, uint32_t fiel
     return code;
 }
 
-static struct virtio_deadline deadline_start(const struct virtio_transport *transport, uint32_t limit_us)
+/* Microseconds. Where the host has no clock, steps of the wait stand for them. */
+static uint64_t now(const struct virtio_transport *transport, uint32_t steps)
 {
-    struct virtio_deadline deadline = {.limit_us = limit_us};
-    if (TABLE_HAS(transport->platform, now_us))
-        deadline.start_us = transport->platform->now_us(transport->context);
-    return deadline;
-}
-
-/* One turn of a wait. A clock that stands still must not make the wait endless, hence the limit in steps beside it. */
-static bool deadline_passed(struct virtio_deadline *deadline, const struct virtio_transport *transport)
-{
-    if (TABLE_HAS(transport->platform, relax))
-        transport->platform->relax(transport->context);
-    deadline->steps++;
-    if (!TABLE_HAS(transport->platform, now_us))
-        return deadline->steps >= deadline->limit_us;
-    return transport->platform->now_us(transport->context) - deadline->start_us >= deadline->limit_us ||
-           deadline->steps / STEPS_PER_US >= deadline->limit_us;
+    return TABLE_HAS(transport->platform, now_us) ? transport->platform->now_us(transport->context) : steps;
 }
 
 uint32_t vn_device_status(struct virtio_device *device)
@@ -63,19 +49,23 @@ void vn_device_add_status(struct virtio_device *device, uint32_t bits)
     device->transport.operations->set_status(device->transport.device, vn_device_status(device) | bits);
 }
 
+/* A clock that stands still must not make the wait endless, hence the limit in steps beside it. */
 int32_t vn_device_reset(struct virtio_device *device)
 {
     struct virtio_transport *transport = &device->transport;
+    uint32_t limit_us = device->reset_timeout_us;
     device->resetting = 1;
     transport->operations->set_status(transport->device, 0);
-    struct virtio_deadline deadline = deadline_start(transport, device->reset_timeout_us);
-    uint32_t status = vn_device_status(device);
-    while (status != 0) {
-        if (status == VIRTIO_ALL_ONES)
-            return vn_device_fail(device, VIRTIO_NET_ERROR_DEVICE_GONE, VIRTIO_NET_FIELD_STATUS, 0, status, 0);
-        if (deadline_passed(&deadline, transport))
-            return vn_device_fail(device, VIRTIO_NET_ERROR_RESET_TIMEOUT, VIRTIO_NET_FIELD_STATUS, 0, status, 0);
-        status = vn_device_status(device);
+    uint64_t start = now(transport, 0);
+    uint32_t steps = 0;
+    for (uint32_t status; (status = vn_device_status(device)) != 0;) {
+        bool gone = status == VIRTIO_ALL_ONES;
+        if (!gone && TABLE_HAS(transport->platform, relax))
+            transport->platform->relax(transport->context);
+        steps++;
+        if (gone || now(transport, steps) - start >= limit_us || steps / STEPS_PER_US >= limit_us)
+            return vn_device_fail(device, gone ? VIRTIO_NET_ERROR_DEVICE_GONE : VIRTIO_NET_ERROR_RESET_TIMEOUT,
+                                  VIRTIO_NET_FIELD_STATUS, 0, status, 0);
     }
     device->resetting = 0;
     return VIRTIO_NET_SUCCESS;
@@ -113,34 +103,24 @@ int32_t vn_device_accept_features(struct virtio_device *device, uint64_t wanted)
     return VIRTIO_NET_SUCCESS;
 }
 
-/* One field. A legacy device is read byte by byte (4.2.4: its accesses may be of any width, its space may lack alignment). */
-static int32_t config_field(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t *value)
+/* A legacy device is read byte by byte (4.2.4: its accesses may be of any width, its space may lack alignment). */
+static int32_t read_config(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t bytes, uint8_t *to)
 {
-    struct virtio_transport *transport = &device->transport;
-    if (!device_is_legacy(device))
-        return transport->operations->config_read(transport->device, offset, width, value);
-    *value = 0;
-    for (uint32_t byte = 0; byte < width; byte++) {
-        uint32_t part = 0;
-        if (transport->operations->config_read(transport->device, offset + byte, 1, &part) < 0)
-            return -1;
-        *value |= (part & 0xff) << (8 * byte);
-    }
-    return 0;
-}
-
-static int32_t config_fields(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t count, uint32_t *values)
-{
-    for (uint32_t field = 0; field < count; field++)
-        if (config_field(device, offset + field * width, width, &values[field]) < 0)
-            return vn_device_fail(device, VIRTIO_NET_ERROR_CONFIG_SPACE, VIRTIO_NET_FIELD_CONFIG, 0, offset + field * width,
+    const struct virtio_transport *transport = &device->transport;
+    uint32_t unit = device_is_legacy(device) ? 1 : width;
+    uint32_t value = 0;
+    for (uint32_t at = 0; at < bytes; at++, value >>= 8) {
+        if ((at & (unit - 1)) == 0 && transport->operations->config_read(transport->device, offset + at, unit, &value) < 0)
+            return vn_device_fail(device, VIRTIO_NET_ERROR_CONFIG_SPACE, VIRTIO_NET_FIELD_CONFIG, 0, offset + (at & ~(width - 1)),
                                   width);
+        to[at] = (uint8_t)value;
+    }
     return VIRTIO_NET_SUCCESS;
 }
 
-static bool same(const uint32_t *a, const uint32_t *b, uint32_t count)
+static bool same(const uint8_t *a, const uint8_t *b, uint32_t bytes)
 {
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < bytes; i++)
         if (a[i] != b[i])
             return false;
     return true;
@@ -148,21 +128,21 @@ static bool same(const uint32_t *a, const uint32_t *b, uint32_t count)
 
 /* 2.5.1: the same generation before and after tells that all is of one moment. A legacy device has none: read until two
  * readings agree (2.5.4). */
-int32_t vn_device_config(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t count, uint32_t *values)
+int32_t vn_device_config(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t bytes, void *to)
 {
     struct virtio_transport *transport = &device->transport;
+    bool counted = (device->properties & VIRTIO_NET_TRANSPORT_CONFIG_GENERATION) != 0;
     uint32_t before = 0;
-    uint32_t again[CONFIG_MAX_FIELDS];
+    uint8_t again[CONFIG_MAX_BYTES];
     for (uint32_t try = 0; try < CONFIG_TRIES; try++) {
-        bool counted = (device->properties & VIRTIO_NET_TRANSPORT_CONFIG_GENERATION) != 0;
         if (counted)
             before = transport->operations->config_generation(transport->device);
-        int32_t code = config_fields(device, offset, width, count, values);
-        if (code == VIRTIO_NET_SUCCESS && !counted)
-            code = config_fields(device, offset, width, count, again);
+        int32_t code = read_config(device, offset, width, bytes, to);
+        if (code >= 0 && !counted)
+            code = read_config(device, offset, width, bytes, again);
         if (code < 0)
             return code;
-        if (counted ? transport->operations->config_generation(transport->device) == before : same(values, again, count))
+        if (counted ? transport->operations->config_generation(transport->device) == before : same(to, again, bytes))
             return VIRTIO_NET_SUCCESS;
     }
     return vn_device_fail(device, VIRTIO_NET_ERROR_CONFIG_UNSTABLE, VIRTIO_NET_FIELD_CONFIG, 0, offset, width);

@@ -19,13 +19,6 @@ struct virtio_device {
     struct virtio_net_error_detail error;
 };
 
-/* A limit in time, or in steps where the host has no clock. */
-struct virtio_deadline {
-    uint64_t start_us;
-    uint32_t limit_us;
-    uint32_t steps;
-};
-
 VIRTIO_INLINE bool device_has(const struct virtio_device *device, unsigned feature)
 {
     return (device->features >> feature & 1) != 0;
@@ -49,8 +42,8 @@ int32_t vn_device_reset(struct virtio_device *device) VIRTIO_HIDDEN;
 void vn_device_read_features(struct virtio_device *device) VIRTIO_HIDDEN;
 /* Accepts `wanted` of what is offered, and has the device confirm it (3.1.1, steps 4 to 6). */
 int32_t vn_device_accept_features(struct virtio_device *device, uint64_t wanted) VIRTIO_HIDDEN;
-/* Reads `count` fields of `width` bytes from `offset` on, all of one moment (2.5). */
-int32_t vn_device_config(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t count,
-                         uint32_t *values) VIRTIO_HIDDEN;
+/* Reads `bytes` of the configuration space from `offset` on, all of one moment (2.5), in fields of `width` bytes. They are
+ * little-endian, as this machine is. */
+int32_t vn_device_config(struct virtio_device *device, uint32_t offset, uint32_t width, uint32_t bytes, void *to) VIRTIO_HIDDEN;
 
 #endif /* VIRTIO_DEVICE_H */

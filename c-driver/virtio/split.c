@@ -75,17 +75,20 @@ void vn_ring_free_all(struct virtio_ring *ring, uint32_t slots)
 
 enum region { REGION_HELD, REGION_RESERVED, REGION_FREE, REGIONS };
 
-/* Where a slot belongs once the device has nothing. What the caller holds or has reserved stays the caller's. */
-static enum region region_after_reset(const struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
+/* Where a slot belongs once the device has nothing. What the caller holds or has reserved stays the caller's. The regions follow one
+ * another: held, in flight, reserved, free. */
+static enum region region_after_reset(const struct virtio_ring *ring, struct virtio_slot *slot)
 {
-    if (ring_is_held(ring, slots, slot))
+    uint32_t place = (uint32_t)(slot->position - ring_first_held(ring)) & ring->slot_mask;
+    uint32_t sent = ring->held;
+    uint32_t reserved = sent + ring_in_flight(ring);
+    if (place < sent)
         return REGION_HELD;
-    if (ring_is_reserved(ring, slots, slot))
-        return REGION_RESERVED;
-    bool in_flight = ring_slot_in(ring, slots, slot, ring->used_index, ring_in_flight(ring));
-    if (!in_flight || (slots[slot].length & VIRTIO_SLOT_EXTERNAL) == 0)
+    if (place >= reserved)
+        return place < reserved + ring->reserved ? REGION_RESERVED : REGION_FREE;
+    if ((slot->length & VIRTIO_SLOT_EXTERNAL) == 0)
         return REGION_FREE;
-    slots[slot].length |= VIRTIO_SLOT_LOST;
+    slot->length |= VIRTIO_SLOT_LOST;
     return REGION_HELD;
 }
 
@@ -96,7 +99,7 @@ void vn_ring_forget(struct virtio_ring *ring)
     uint16_t count[REGIONS] = {0};
     /* The order is written anew in the second pass; until then it holds each slot's region. */
     for (uint32_t slot = 0; slot < size; slot++) {
-        enum region region = region_after_reset(ring, slots, (uint16_t)slot);
+        enum region region = region_after_reset(ring, &slots[slot]);
         slots[slot].order = (uint16_t)region;
         count[region]++;
     }
