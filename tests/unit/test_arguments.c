@@ -221,7 +221,7 @@ static void options(void **state)
     refuse_option(f, OPTION(rx_headroom), 257);
     refuse_option(f, OPTION(rx_headroom), UINT32_MAX);
     refuse_option(f, OPTION(log_level), 4);
-    for (uint32_t flag = 8; flag != 0; flag *= 2)
+    for (uint32_t flag = 16; flag != 0; flag *= 2)
         refuse_option(f, OPTION(flags), flag);
     for (size_t i = 0; i < sizeof f->options.reserved; i++) {
         f->options.reserved[i] = 1;

@@ -63,7 +63,7 @@ fn d01_features() {
     assert_eq!(card.accepted() & feature::MTU, 0);
     assert_eq!((net.mtu(), net.info().mtu, net.link().is_ok()), (1400, 1400, true));
     net.send(ours::net::TxBuffer::from(&longer)).unwrap();
-    assert_eq!(card.sent(), [longer.clone()]);
+    assert_eq!(card.sent(), std::slice::from_ref(&longer));
     let card = Card::new(&plug, card.config());
     let mut net = ours::raw::<4>(&card);
     net.send(&longer).unwrap();
