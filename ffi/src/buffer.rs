@@ -133,9 +133,9 @@ impl TxBuffer {
     }
 
     /// # Safety
-    /// `block` is a new allocation of the layout for `length`, or null.
-    unsafe fn adopt(block: *mut u8, length: usize) -> Self {
-        let Some(block) = NonNull::new(block.cast::<TxBlock>()) else { handle_alloc_error(Self::layout(length)) };
+    /// `block` is a new allocation of this layout, which is that for `length`, or null.
+    unsafe fn adopt(block: *mut u8, layout: Layout, length: usize) -> Self {
+        let Some(block) = NonNull::new(block.cast::<TxBlock>()) else { handle_alloc_error(layout) };
         // SAFETY: the block is new and large enough.
         unsafe { block.write(TxBlock { length, shared_at: 0, headroom: [0; TX_HEADROOM] }) };
         Self(block)
@@ -143,16 +143,18 @@ impl TxBuffer {
 
     /// A frame of `length` zero bytes.
     pub(crate) fn zeroed(length: usize) -> Self {
+        let layout = Self::layout(length);
         // SAFETY: the layout's size is not zero.
-        unsafe { Self::adopt(alloc_zeroed(Self::layout(length)), length) }
+        unsafe { Self::adopt(alloc_zeroed(layout), layout, length) }
     }
 
     /// A copy of a frame.
     // The name and the form are those of the type whose place this one takes.
     #[allow(clippy::should_implement_trait)]
     pub fn from(frame: &[u8]) -> Self {
+        let layout = Self::layout(frame.len());
         // SAFETY: the layout's size is not zero.
-        let buffer = unsafe { Self::adopt(alloc(Self::layout(frame.len())), frame.len()) };
+        let buffer = unsafe { Self::adopt(alloc(layout), layout, frame.len()) };
         // SAFETY: the block has as many bytes behind its head, and is not the caller's.
         unsafe { core::ptr::copy_nonoverlapping(frame.as_ptr(), buffer.frame(), frame.len()) };
         buffer
@@ -215,9 +217,11 @@ impl TxBuffer {
 
 impl Drop for TxBuffer {
     fn drop(&mut self) {
-        let layout = Self::layout(self.packet_len());
-        // SAFETY: the block was allocated with this layout.
-        unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+        let bytes = size_of::<TxBlock>() + self.packet_len();
+        // SAFETY: the block was allocated with this layout, which was checked then.
+        unsafe {
+            dealloc(self.0.as_ptr().cast(), Layout::from_size_align_unchecked(bytes, align_of::<TxBlock>()));
+        }
     }
 }
 

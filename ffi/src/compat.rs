@@ -21,6 +21,9 @@ use alloc::boxed::Box;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
+/// What the inner functions say: a number in a register, where the original's error is three words in memory.
+type Outcome = core::result::Result<(), DriverError>;
+
 /// Bytes of the header at most.
 const HEADER: usize = 12;
 /// Frames up to this length are copied; longer ones are cheaper to share than to copy.
@@ -110,7 +113,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let options =
             options.original_features().with_some_mac().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
         let net = NetDevice::new(transport, options).map_err(translate)?;
-        let info = net.info();
         let mut drop_in = Self {
             net: ManuallyDrop::new(net),
             pool: Pool::new(QUEUE_SIZE, H::dma_dealloc),
@@ -125,7 +127,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             seen: 0,
             recycled: 0,
             batch: 1,
-            header: info.header_length as u8,
+            header: 0,
         };
         drop_in.adopt_sizes();
         Ok(drop_in)
@@ -194,7 +196,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             DriverError::check(stopped).map_err(translate)?;
         }
         // Nor can frames that the device had.
-        self.reap()?;
+        self.reap().map_err(translate)?;
         self.net.recover().map_err(translate)?;
         self.adopt_sizes();
         Ok(())
@@ -253,9 +255,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// # Errors
     /// `IoError` where the device needs a reset.
     pub fn poll(&mut self) -> Result {
-        self.harvest()?;
-        self.flush_back()?;
-        self.reap()
+        self.harvest().and_then(|()| self.flush_back()).and_then(|()| self.reap()).map_err(translate)
     }
 
     /// The next received frame. Give it back with [`Self::recycle_rx_buffer`], or drop it.
@@ -264,7 +264,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// `NotReady` where there is none; `IoError` where the device needs a reset.
     pub fn receive(&mut self) -> Result<RxBuffer> {
         if self.next == self.seen {
-            self.look_ahead()?;
+            self.look_ahead().map_err(translate)?;
         }
         let Some(&Seen { frame, slot, length }) = self.batches.ahead.get(usize::from(self.next)) else {
             return Err(Error::NotReady);
@@ -288,8 +288,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     pub fn recycle_rx_buffer(&mut self, rx_buf: RxBuffer) -> Result {
         let Ok(slot) = rx_buf.into_slot(self.pool) else { return Ok(()) };
         self.lent -= 1;
-        self.put_back(slot)?;
-        self.harvest()
+        self.put_back(slot).and_then(|()| self.harvest()).map_err(translate)
     }
 
     /// A buffer for a frame of `buf_len` bytes, all zero.
@@ -303,12 +302,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// `InvalidParam` for a frame below 14 bytes or above what the device takes; `QueueFull` where every slot is taken and the device
     /// sends none for long; `IoError` where the device needs a reset.
     pub fn send(&mut self, tx_buf: TxBuffer) -> Result {
-        self.harvest()?;
-        self.wait_for_slot()?;
-        if tx_buf.packet_len() <= COPY_LIMIT {
-            return self.net.send(tx_buf.packet()).map_err(translate);
-        }
-        self.post(tx_buf)
+        self.post_any(tx_buf).map_err(translate)
     }
 }
 
@@ -317,19 +311,28 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// The numbers of slots may differ after a recovery.
     fn adopt_sizes(&mut self) {
         let info = self.net.info();
+        self.header = info.header_length as u8;
         self.slots = u16::try_from(info.tx_slots).unwrap_or(u16::MAX);
         self.rx_slots = u16::try_from(info.rx_slots).unwrap_or(u16::MAX);
         self.batch = (info.rx_slots / 4).clamp(1, AHEAD) as u8;
     }
 
+    /// What `send` does.
+    fn post_any(&mut self, tx_buf: TxBuffer) -> Outcome {
+        self.harvest()?;
+        self.wait_for_slot()?;
+        if tx_buf.packet_len() <= COPY_LIMIT { self.net.send(tx_buf.packet()) } else { self.post(tx_buf) }
+    }
+
     /// Takes the next frames from C. With none there it gives every buffer back, and looks after the transmit queue.
-    fn look_ahead(&mut self) -> Result {
+    #[inline(never)]
+    fn look_ahead(&mut self) -> Outcome {
         self.harvest()?;
         let mut packets = [virtio_net_packet::default(); AHEAD];
         // SAFETY: there is room for so many packets.
         let count =
             unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, packets.as_mut_ptr(), u32::from(self.batch)) };
-        let count = DriverError::check(count).map_err(translate)?;
+        let count = DriverError::check(count)?;
         for (seen, packet) in self.batches.ahead.iter_mut().zip(&packets) {
             let frame = NonNull::new(packet.data).unwrap_or(NonNull::dangling());
             *seen = Seen { frame, slot: packet.slot, length: packet.length as u16 };
@@ -343,11 +346,18 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         if self.kept != 0 || self.net.tx_free() < usize::from(self.slots) {
             self.reap()?;
         }
-        Err(Error::NotReady)
+        Err(DriverError::NOT_READY)
     }
 
     /// Gives the slots of dropped buffers back.
-    fn harvest(&mut self) -> Result {
+    fn harvest(&mut self) -> Outcome {
+        // SAFETY: the pool lives until the driver releases it.
+        if unsafe { self.pool.as_ref() }.any_returned() { self.harvest_some() } else { Ok(()) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn harvest_some(&mut self) -> Outcome {
         let pool = self.pool;
         let mut result = Ok(());
         // SAFETY: the pool lives until the driver releases it.
@@ -362,7 +372,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     }
 
     /// Keeps the slot until there is a batch of them; where the caller has many, the device needs each at once.
-    fn put_back(&mut self, slot: u16) -> Result {
+    fn put_back(&mut self, slot: u16) -> Outcome {
         self.out -= 1;
         if let Some(place) = self.batches.back.get_mut(usize::from(self.recycled)) {
             *place = slot;
@@ -376,7 +386,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.recycled != 0 && self.out + u16::from(self.recycled) > self.rx_slots / 2
     }
 
-    fn flush_back(&mut self) -> Result {
+    #[inline(never)]
+    fn flush_back(&mut self) -> Outcome {
         let mut packets = [virtio_net_packet::default(); AHEAD];
         for (packet, slot) in packets.iter_mut().zip(self.batches.back) {
             packet.slot = slot;
@@ -384,11 +395,11 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let count = u32::from(core::mem::take(&mut self.recycled));
         // SAFETY: there are so many packets.
         let code = unsafe { virtio_net_rx_release(self.net.handle(), 0, 0, packets.as_ptr(), count) };
-        DriverError::check(code).map(drop).map_err(translate)
+        DriverError::check(code).map(drop)
     }
 
     /// Returns at once where a slot is free; else takes completed frames back until one is, with a limit.
-    fn wait_for_slot(&mut self) -> Result {
+    fn wait_for_slot(&mut self) -> Outcome {
         if self.net.tx_free() != 0 && usize::from(self.kept) < QUEUE_SIZE / 2 {
             return Ok(());
         }
@@ -399,11 +410,11 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             }
             core::hint::spin_loop();
         }
-        Err(Error::QueueFull)
+        Err(DriverError::QUEUE_FULL)
     }
 
     /// Posts a frame in its own buffer.
-    fn post(&mut self, mut tx_buf: TxBuffer) -> Result {
+    fn post(&mut self, mut tx_buf: TxBuffer) -> Outcome {
         let bytes = tx_buf.with_header(usize::from(self.header));
         // SAFETY: the buffer stays where it is until `reap` has unshared it: it becomes a cookie, or the post fails.
         let address = unsafe { H::share(bytes, BufferDirection::DriverToDevice) };
@@ -427,7 +438,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             Err(error) => {
                 // SAFETY: the driver did not take the cookie.
                 unsafe { self.take_home(cookie) };
-                Err(translate(error))
+                Err(error)
             }
         }
     }
@@ -443,12 +454,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     }
 
     /// Takes sent frames back, and repeats a notification that got lost.
-    fn reap(&mut self) -> Result {
+    #[inline(never)]
+    fn reap(&mut self) -> Outcome {
         let mut packets = [virtio_net_packet::default(); AHEAD];
         loop {
             // SAFETY: there is room for so many packets.
             let count = unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, packets.as_mut_ptr(), AHEAD as u32) };
-            let count = DriverError::check(count).map_err(translate)? as usize;
+            let count = DriverError::check(count)? as usize;
             for packet in packets.iter().take(count) {
                 self.kept -= 1;
                 // SAFETY: the driver has returned the cookie.

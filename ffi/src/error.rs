@@ -26,6 +26,10 @@ impl Error {
     /// The buffer is smaller than the received frame, which stays where it is.
     pub const BUFFER_TOO_SMALL: Self = Self(sys::VIRTIO_NET_ERROR_BUFFER_TOO_SMALL);
 
+    /// The device has returned nothing yet.
+    #[cfg(all(feature = "alloc", any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13")))]
+    pub(crate) const NOT_READY: Self = Self(sys::VIRTIO_NET_ERROR_NOT_READY);
+
     /// A count, or the error that a negative number stands for.
     #[cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
     pub(crate) fn check(code: i32) -> Result<u32, Self> {

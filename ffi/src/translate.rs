@@ -20,10 +20,13 @@ pub(crate) const fn check_queue_size(size: usize) {
     );
 }
 
-/// The original's error for a status code.
+/// The original's error for a status code. Not in line: the errors of every call come here.
+#[cold]
+#[inline(never)]
 pub(crate) fn translate(error: DriverError) -> Error {
     match error.code() {
         VIRTIO_NET_ERROR_QUEUE_FULL => Error::QueueFull,
+        VIRTIO_NET_ERROR_NOT_READY => Error::NotReady,
         VIRTIO_NET_ERROR_NO_MEMORY | VIRTIO_NET_ERROR_DMA_ADDRESS => Error::DmaError,
         VIRTIO_NET_ERROR_CONFIG_SPACE => Error::ConfigSpaceTooSmall,
         VIRTIO_NET_ERROR_UNSUPPORTED => Error::Unsupported,
