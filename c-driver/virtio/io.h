@@ -33,7 +33,8 @@
 #define VIRTIO_INLINE static inline
 #endif
 
-/* Around what no packet passes through: it is compiled for size. VIRTIO_SMALL does the same to one function. */
+/* Around what no packet passes through: it is compiled for size. VIRTIO_SMALL does the same to one function. gcc has no such
+ * words: the builds (CMakeLists.txt, ffi/build.rs) look for the first of these in a source, and compile all of it so. */
 #if defined(__clang__)
 #define VIRTIO_SMALL_BEGIN _Pragma("clang attribute push(__attribute__((minsize)), apply_to = function)")
 #define VIRTIO_SMALL_END   _Pragma("clang attribute pop")
