@@ -452,6 +452,11 @@ int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32
 int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 
+/* virtio_net_tx_post for one frame, without a packet. Returns its slot. flags: VIRTIO_NET_NO_KICK, and of the frame
+ * VIRTIO_NET_PACKET_HAS_HEADER. Errors: those of virtio_net_tx_post. */
+int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
+                               uint64_t device_address, uint64_t cookie);
+
 /* Notifies the device of what was published with VIRTIO_NET_NO_KICK, where it wants to be. flags: 0. Returns 1 where it
  * notified, else 0. */
 int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags);
@@ -465,12 +470,17 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
                            uint32_t count);
 
 /* The slot of an external frame that tx_reap would return first, taking completed frames back as it does; NOT_READY where
- * there is none. For callers that want the cookies in an order of their own: they end with virtio_net_tx_take. */
+ * there is none. For callers that want the cookies in an order of their own: they end with virtio_net_tx_take. Reaches no register,
+ * so where there is none for long, call virtio_net_tx_reap, which repeats a notification. */
 int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair);
 
 /* Returns the external frame of the slot in packet->slot as virtio_net_tx_reap does. Errors: SLOT where no external frame of that
  * slot has come back. */
 int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet);
+
+/* The same without a packet: writes the cookie of the external frame that has come back, and returns its flags (EXTERNAL, and LOST
+ * after a reset). Errors: SLOT. */
+int32_t virtio_net_tx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie);
 
 /* Directions (VIRTIO_NET_IRQ_*) in which a call is due. For receive, rx_peek or receive: a frame waits, or the queue is about to
  * break, or elements that are no frames have left the device without a buffer. For either direction, rx_peek or tx_reap: the
@@ -526,6 +536,13 @@ int32_t virtio_net_rx_oldest(const struct virtio_net *net, uint32_t queue_pair);
  * virtio_net_rx_reap does, and frees the slot. Works in every state but closed. Errors: SLOT. Group: receive. */
 int32_t virtio_net_rx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet);
 
+/* rx_peek and rx_take in one: ends the external buffer of a slot where it is the next that the device has filled, writes its
+ * cookie, and returns the frame's length. 0: the buffer is the caller's again, but there is no frame in it, because the element was
+ * bad, or the buffer was lost in a reset. Errors: NOT_READY where the device has filled none; SLOT where the next is another's, or
+ * the slot is held already. After an error nothing has ended. Reaches no register, so where there is none for long, call
+ * virtio_net_rx_peek, which repeats a notification. Group: receive. */
+int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie);
+
 /* Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: receive. */
 uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot);
 
@@ -536,6 +553,11 @@ uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, 
  * all slots), UNSUPPORTED, DMA_ADDRESS. */
 int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
+
+/* virtio_net_rx_post for one buffer, without a packet. Returns its slot. flags: VIRTIO_NET_NO_KICK. Errors: those of
+ * virtio_net_rx_post. */
+int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
+                               uint64_t device_address, uint64_t cookie);
 
 /* Notifies the device of receive buffers published with VIRTIO_NET_NO_KICK, where it wants to be. flags: 0. Returns 1 where it
  * notified, else 0. */

@@ -395,12 +395,14 @@ static int32_t set_up_device(struct virtio_net *net)
     return code;
 }
 
-/* The quick ways are for machines where memory needs no care, and those with a pool read headers and frames by whole words. */
-static uint8_t usability(const struct virtio_net *net, const struct dma_pool *pool)
+/* The quick ways are for machines where memory needs no care. Those with a pool read headers and frames by whole words, and those
+ * for memory of the caller write one descriptor each. */
+static uint8_t usability(const struct virtio_net *net, const struct virtio_ring *ring, const struct dma_pool *pool)
 {
-    if (net->sync || pool->frame_offset % 8 != 0)
+    bool pooled = pool->slots != 0;
+    if (net->sync || (pooled ? pool->frame_offset % 8 != 0 : ring->layout != VIRTIO_LAYOUT_ONE))
         return VIRTIO_RING_USABLE;
-    return pool->slots != 0 ? VIRTIO_RING_PLAIN : VIRTIO_RING_BARE;
+    return pooled ? VIRTIO_RING_PLAIN : VIRTIO_RING_BARE;
 }
 
 static int32_t bring_up(struct virtio_net *net)
@@ -412,8 +414,8 @@ static int32_t bring_up(struct virtio_net *net)
     net->rx.ring.fault.code = net->tx.ring.fault.code = VIRTIO_NET_SUCCESS;
     vn_net_rx_fill(net);
     vn_device_add_status(&net->device, VIRTIO_STATUS_DRIVER_OK);
-    flag_write(&net->rx.ring.usable, usability(net, &net->rx.pool));
-    flag_write(&net->tx.ring.usable, usability(net, &net->tx.pool));
+    flag_write(&net->rx.ring.usable, usability(net, &net->rx.ring, &net->rx.pool));
+    flag_write(&net->tx.ring.usable, usability(net, &net->tx.ring, &net->tx.pool));
     net->state = VIRTIO_NET_STATE_RUNNING;
     /* 3.1.1, step 8: no notification before this. */
     if (net->rx.ring.published != 0)

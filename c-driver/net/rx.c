@@ -506,7 +506,6 @@ static void give_back(struct virtio_net *net, uint16_t slot)
     struct virtio_slot *slots = ring_slots(ring);
     if (net->rx.pool_frame == 0) {
         slots[slot].length = 0;
-        ring->externals--;
     }
     if (net->rx.pool_frame == 0 || !ring_is_usable(ring)) {
         ring_release(ring, slots, slot);
@@ -525,7 +524,6 @@ VIRTIO_INLINE bool release_external(struct virtio_ring *ring, uint16_t number)
         VIRTIO_UNLIKELY((slot->length & VIRTIO_SLOT_LOST) != 0))
         return false;
     slot->length = 0;
-    ring->externals--;
     ring->held--;
     return true;
 }
@@ -639,6 +637,87 @@ int32_t virtio_net_rx_take(struct virtio_net *net, uint32_t queue_pair, struct v
     return VIRTIO_NET_SUCCESS;
 }
 
+/* Ends the external buffer of a slot that is held. Returns its cookie. */
+VIRTIO_INLINE uint64_t end_external(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t number)
+{
+    slots[number].length = 0;
+    ring_release(ring, slots, number);
+    return slots[number].cookie;
+}
+
+/* Ends the buffer of a slot that may be lost, or not the next. `element` is the next one where it was read already. */
+static VIRTIO_NOINLINE int32_t take_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie,
+                                           uint64_t element)
+{
+    if (net == NULL || cookie == NULL || queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
+        return vn_net_refuse(net, cookie, NET_QUEUE_RX, queue_pair, 0);
+    struct virtio_ring *ring = &net->rx.ring;
+    struct virtio_slot *slots = ring_slots(ring);
+    if (ring->pooled)
+        return VIRTIO_NET_ERROR_SLOT;
+    if (ring_is_held(ring, slots, slot)) {
+        if ((slots[slot].length & VIRTIO_SLOT_LOST) == 0)
+            return VIRTIO_NET_ERROR_SLOT;
+        *cookie = end_external(ring, slots, (uint16_t)slot);
+        return 0;
+    }
+    if (!net_acceptable(net, net, NET_QUEUE_RX, 0, 0))
+        return vn_net_refuse(net, net, NET_QUEUE_RX, 0, 0);
+    uint16_t before = ring->used_index;
+    int32_t ready = look(net);
+    if (ready == 0 && ring->interrupts)
+        ready = arm_and_look(net);
+    if (ready <= 0)
+        return ready < 0 ? ready : VIRTIO_NET_ERROR_NOT_READY;
+    if (element == NO_ELEMENT)
+        element = read_element(ring_used_element(ring, before));
+    uint32_t id = (uint32_t)element;
+    if (!vn_ring_exchange(ring, id))
+        return vn_net_broken(net, ring);
+    if (id != slot)
+        return VIRTIO_NET_ERROR_SLOT;
+    int32_t length = examine(net, &slots[id], (uint32_t)(element >> 32) & ELEMENT_LENGTH, (enum header)(element >> 62));
+    ring->used_index++;
+    ring->held++;
+    *cookie = end_external(ring, slots, (uint16_t)id);
+    counter_add(&net->rx.frames, length != 0);
+    counter_add(&net->rx.bytes, (uint32_t)length);
+    return settle(net, before, true, ready - 1, length);
+}
+
+int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie)
+{
+    if (VIRTIO_UNLIKELY(net == NULL || cookie == NULL || queue_pair != 0) || !ring_is_bare(&net->rx.ring))
+        return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
+    struct net_rx *rx = &net->rx;
+    struct virtio_ring *ring = &rx->ring;
+    uint16_t counter = ring->used_index;
+    struct virtio_slot *oldest = &ring_slots(ring)[slot & ring->slot_mask];
+    uint16_t ready = ring_waiting(ring);
+    if (VIRTIO_UNLIKELY(ready == 0) || VIRTIO_UNLIKELY(ring->held != 0) || VIRTIO_UNLIKELY(ring_is_nearly_stale(ring)) ||
+        VIRTIO_UNLIKELY(ring_position(ring, counter)->order != slot))
+        return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
+    const uint32_t *words = &ring_used_element(ring, counter)->id;
+    uint32_t id = 0;
+    uint32_t used_length = 0;
+    shared_load32_pair(&words, &id, &used_length);
+    uint32_t length = used_length - ring->header_length;
+    uint32_t room = (oldest->length & VIRTIO_SLOT_LENGTH) - ETHERNET_HEADER_BYTES;
+    if (VIRTIO_UNLIKELY(id != slot) || VIRTIO_UNLIKELY(length - ETHERNET_HEADER_BYTES > room))
+        return take_slowly(net, queue_pair, slot, cookie, pack_element(id, used_length, HEADER_UNREAD));
+    if (!rx->trust_header && VIRTIO_UNLIKELY(!header_is_plain(oldest->data - ring->header_length, false)))
+        return take_slowly(net, queue_pair, slot, cookie, pack_element(id, used_length, HEADER_UNUSABLE));
+    *cookie = oldest->cookie;
+    oldest->length = 0;
+    ring->used_index = (uint16_t)(counter + 1);
+    counter_add(&rx->frames, 1);
+    counter_add(&rx->bytes, length);
+    /* Who asks for the next frame afterwards sees one that came before this. */
+    if (VIRTIO_UNLIKELY(ready == 1) && ring->interrupts)
+        ring_rearm(ring);
+    return (int32_t)length;
+}
+
 VIRTIO_SMALL bool vn_net_rx_due(const struct virtio_net *net)
 {
     const struct virtio_ring *ring = &net->rx.ring;
@@ -699,7 +778,6 @@ int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
         slots[slot].data = packets[done].data;
         slots[slot].device_address = packets[done].device_address;
         slots[slot].length = VIRTIO_SLOT_EXTERNAL | packets[done].length;
-        ring->externals++;
         vn_ring_place_buffer(ring, slot, packets[done].device_address, packets[done].length);
         if (net->sync)
             sync_for_device(net, slots[slot].data, packets[done].length + ring->header_length);
@@ -709,6 +787,47 @@ int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
     if (done == 0)
         return code;
     return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, (int32_t)done);
+}
+
+static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
+                                       uint32_t length, uint64_t device_address, uint64_t cookie)
+{
+    struct virtio_net_packet packet;
+    packet.cookie = cookie;
+    packet.data = frame;
+    packet.device_address = device_address;
+    packet.length = length;
+    packet.flags = 0;
+    int32_t posted = virtio_net_rx_post(net, queue_pair, flags, &packet, 1);
+    return posted < 0 ? posted : packet.slot;
+}
+
+int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
+                               uint64_t device_address, uint64_t cookie)
+{
+    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~RX_FLAGS)) == 0) && ring_is_bare(&net->rx.ring)) {
+        struct virtio_ring *ring = &net->rx.ring;
+        uint32_t header_length = ring->header_length;
+        uint64_t address = device_address - header_length;
+        if (VIRTIO_LIKELY(ring_free(ring) != 0) &&
+            VIRTIO_LIKELY(length - ETHERNET_MIN_BUFFER <= NET_MAX_FRAME - ETHERNET_MIN_BUFFER) &&
+            VIRTIO_LIKELY(address + header_length + length >= address)) {
+            uint16_t number = ring_position(ring, ring->avail_index)->order;
+            struct virtq_descriptor *descriptor = &ring->descriptors[number];
+            struct virtio_slot *slot = &ring_slots(ring)[number];
+            slot->cookie = cookie;
+            slot->data = frame;
+            slot->device_address = device_address;
+            slot->length = VIRTIO_SLOT_EXTERNAL | length;
+            descriptor->address = address;
+            descriptor->length = header_length + length;
+            descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
+            descriptor->next = 0;
+            ring_hand_over(ring, number);
+            return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, number);
+        }
+    }
+    return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
 }
 
 int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags)

@@ -22,8 +22,9 @@ VIRTIO_INLINE uint32_t clamp(uint32_t count)
  * until the caller is told of them. */
 VIRTIO_INLINE void retire(struct virtio_ring *ring, struct virtio_slot *slots, uint32_t count)
 {
-    if (VIRTIO_LIKELY(ring->externals == 0)) {
+    if (VIRTIO_LIKELY(ring->externals == 0) || !ring->pooled) {
         ring->used_index = (uint16_t)(ring->used_index + count);
+        ring->held = (uint16_t)(ring->held + (ring->pooled ? 0 : count));
         return;
     }
     while (count-- > 0) {
@@ -152,12 +153,13 @@ VIRTIO_INLINE void clear_header(uint8_t *frame, uint32_t header_length)
 VIRTIO_INLINE void keep_external(struct virtio_ring *ring, struct virtio_slot *slot, const struct virtio_net_packet *packet)
 {
     slot->cookie = packet->cookie;
-    slot->length |= VIRTIO_SLOT_EXTERNAL;
-    ring->externals++;
-    if (!ring->pooled) {
+    if (ring->pooled) {
+        ring->externals++;
+        slot->length |= VIRTIO_SLOT_EXTERNAL;
+    } else {
         slot->data = packet->data;
         slot->device_address = packet->device_address;
-        slot->length |= packet->length;
+        slot->length = VIRTIO_SLOT_EXTERNAL | packet->length;
     }
     if ((packet->flags & VIRTIO_NET_PACKET_HAS_HEADER) == 0)
         clear_header(packet->data, ring->header_length);
@@ -359,26 +361,35 @@ VIRTIO_INLINE bool can_take(const struct virtio_net *net, const void *frames, ui
            VIRTIO_LIKELY(net->tx.ring.reserved == 0);
 }
 
-/* The same for memory of the caller, where one descriptor is all. */
-VIRTIO_INLINE bool post_external_quickly(struct net_tx *tx, struct virtio_net_packet *packet)
+/* Whether frames in memory of the caller can be posted quickly: one descriptor is all, and the next free slot is at avail_index. */
+VIRTIO_INLINE bool can_post(const struct virtio_net *net, const void *frames, uint32_t queue_pair, uint32_t unknown_flags)
+{
+    return VIRTIO_LIKELY(net != NULL && frames != NULL && (queue_pair | unknown_flags) == 0) &&
+           (ring_is_bare(&net->tx.ring) || (ring_is_plain(&net->tx.ring) && net->tx.ring.layout == VIRTIO_LAYOUT_ONE &&
+                                            VIRTIO_LIKELY(net->tx.ring.reserved == 0)));
+}
+
+/* Posts one where there is room, and returns its slot; negative where anything is unusual, which `transmit` looks after. */
+VIRTIO_INLINE int32_t post_external_quickly(struct net_tx *tx, const struct virtio_net_packet *packet)
 {
     struct virtio_ring *ring = &tx->ring;
     struct virtio_slot *slots = ring_slots(ring);
-    uint64_t address = packet->device_address - ring->header_length;
+    uint32_t header_length = ring->header_length;
     uint32_t length = packet->length;
+    uint64_t address = packet->device_address - header_length;
     if (VIRTIO_UNLIKELY(length - ETHERNET_HEADER_BYTES > tx->max_frame - ETHERNET_HEADER_BYTES) ||
         VIRTIO_UNLIKELY((packet->flags & ~(uint32_t)VIRTIO_NET_PACKET_HAS_HEADER) != 0) ||
-        VIRTIO_UNLIKELY(packet->data == NULL) || VIRTIO_UNLIKELY(address + ring->header_length + length < address))
-        return false;
+        VIRTIO_UNLIKELY(packet->data == NULL) || VIRTIO_UNLIKELY(address + header_length + length < address))
+        return -1;
     uint16_t number = ring_position(ring, ring->avail_index)->order;
+    struct virtq_descriptor *descriptor = &ring->descriptors[number];
     keep_external(ring, &slots[number], packet);
-    ring->descriptors[number].address = address;
-    ring->descriptors[number].length = length + ring->header_length;
-    ring->descriptors[number].flags = 0;
-    ring->descriptors[number].next = 0;
+    descriptor->address = address;
+    descriptor->length = header_length + length;
+    descriptor->flags = 0;
+    descriptor->next = 0;
     ring_hand_over(ring, number);
-    packet->slot = number;
-    return true;
+    return number;
 }
 
 int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
@@ -386,15 +397,54 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
 {
     uint32_t done = 0;
     uint64_t bytes = 0;
-    if (can_take(net, packets, queue_pair, flags) && VIRTIO_LIKELY(net->tx.ring.layout == VIRTIO_LAYOUT_ONE)) {
+    if (can_post(net, packets, queue_pair, flags & ~TX_FLAGS)) {
         uint32_t room = ring_free(&net->tx.ring);
         uint32_t limit = count < room ? count : room;
-        for (; done < limit && VIRTIO_LIKELY(post_external_quickly(&net->tx, &packets[done])); done++)
+        for (; done < limit; done++) {
+            int32_t slot = post_external_quickly(&net->tx, &packets[done]);
+            if (VIRTIO_UNLIKELY(slot < 0))
+                break;
+            packets[done].slot = (uint16_t)slot;
             bytes += packets[done].length;
+        }
         if (VIRTIO_LIKELY(done == count))
             return finish(net, flags, (int32_t)done, done, bytes);
     }
     return transmit(net, queue_pair, flags, packets, packets, count, WAY_EXTERNAL, done, bytes);
+}
+
+/* The flags of virtio_net_tx_post_one, of the call and of the frame. */
+#define POST_FLAGS (TX_FLAGS | (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER)
+_Static_assert((VIRTIO_NET_NO_KICK & VIRTIO_NET_PACKET_HAS_HEADER) == 0, "one word for both");
+
+static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
+                                       uint32_t length, uint64_t device_address, uint64_t cookie)
+{
+    struct virtio_net_packet packet;
+    packet.cookie = cookie;
+    packet.data = frame;
+    packet.device_address = device_address;
+    packet.length = length;
+    packet.flags = flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
+    int32_t posted = transmit(net, queue_pair, flags & ~packet.flags, &packet, &packet, 1, WAY_EXTERNAL, 0, 0);
+    return posted < 0 ? posted : packet.slot;
+}
+
+int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
+                               uint64_t device_address, uint64_t cookie)
+{
+    if (can_post(net, frame, queue_pair, flags & ~POST_FLAGS) && VIRTIO_LIKELY(ring_free(&net->tx.ring) != 0)) {
+        struct virtio_net_packet packet;
+        packet.cookie = cookie;
+        packet.data = frame;
+        packet.device_address = device_address;
+        packet.length = length;
+        packet.flags = flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
+        int32_t slot = post_external_quickly(&net->tx, &packet);
+        if (VIRTIO_LIKELY(slot >= 0))
+            return finish(net, flags, slot, 1, length);
+    }
+    return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
 }
 
 int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
@@ -531,7 +581,8 @@ VIRTIO_INLINE void hand_out(struct virtio_ring *ring, struct virtio_slot *slots,
         vn_ring_place_buffer(ring, number, slot->device_address, 0);
     }
     slot->length &= ~(VIRTIO_SLOT_EXTERNAL | VIRTIO_SLOT_LOST | VIRTIO_SLOT_LENGTH);
-    ring->externals--;
+    if (ring->pooled)
+        ring->externals--;
     ring_release(ring, slots, number);
 }
 
@@ -553,37 +604,67 @@ int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_
     return (int32_t)done;
 }
 
+/* Takes all back that has been completed, and asks for the interrupt after it. `patient`: reaches no register where there is nothing. */
+static VIRTIO_NOINLINE int32_t look_for_completions(struct virtio_net *net, bool patient)
+{
+    struct virtio_ring *ring = &net->tx.ring;
+    if (VIRTIO_UNLIKELY(!ring_is_usable(ring)))
+        return net->state == VIRTIO_NET_STATE_RUNNING ? VIRTIO_NET_ERROR_NEEDS_RESET : VIRTIO_NET_SUCCESS;
+    int32_t code = vn_net_tx_collect(net);
+    if (code == 0 && !patient)
+        code = look_after_stall(net);
+    /* What came before the arming interrupts nobody. Nothing is posted here, so this ends. */
+    while (code >= 0 && ring->interrupts && vn_ring_arm(ring))
+        code = vn_net_tx_collect(net);
+    return code;
+}
+
 int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count)
 {
     if (VIRTIO_UNLIKELY(net == NULL || (packets == NULL && count != 0) || (queue_pair | flags) != 0 ||
                         net->state == VIRTIO_NET_STATE_CLOSED))
         return vn_net_refuse(net, count != 0 ? packets : (const void *)net, NET_QUEUE_TX, queue_pair, flags);
-    struct virtio_ring *ring = &net->tx.ring;
-    int32_t code = VIRTIO_NET_SUCCESS;
-    if (VIRTIO_LIKELY(ring_is_usable(ring))) {
-        code = vn_net_tx_collect(net);
-        if (code == 0)
-            code = look_after_stall(net);
-        /* What came before the arming interrupts nobody. Nothing is posted here, so this ends. */
-        while (code >= 0 && ring->interrupts && vn_ring_arm(ring))
-            code = vn_net_tx_collect(net);
-    } else if (net->state == VIRTIO_NET_STATE_RUNNING) {
-        code = VIRTIO_NET_ERROR_NEEDS_RESET;
-    }
-    int32_t reaped = vn_net_reap(ring, false, packets, clamp(count));
+    int32_t code = look_for_completions(net, false);
+    int32_t reaped = vn_net_reap(&net->tx.ring, false, packets, clamp(count));
     return reaped == 0 && code < 0 ? code : reaped;
+}
+
+/* Looks for more. */
+static VIRTIO_NOINLINE int32_t next_slowly(struct virtio_net *net)
+{
+    if (net->state == VIRTIO_NET_STATE_CLOSED)
+        return vn_net_refuse(net, net, NET_QUEUE_TX, 0, 0);
+    struct virtio_ring *ring = &net->tx.ring;
+    int32_t code = look_for_completions(net, true);
+    if (ring->held == 0)
+        return code < 0 ? code : VIRTIO_NET_ERROR_NOT_READY;
+    return ring_position(ring, ring_first_held(ring))->order;
 }
 
 int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
 {
+    if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
+        return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, 0);
     /* Where a frame is held already there is no need to look for more. */
-    bool known = net != NULL && queue_pair == 0 && net->tx.ring.held != 0;
-    int32_t code = known ? VIRTIO_NET_SUCCESS : virtio_net_tx_reap(net, queue_pair, 0, NULL, 0);
-    if (code < 0)
-        return code;
-    const struct virtio_ring *ring = &net->tx.ring;
-    return ring->held != 0 ? ring_position(ring, ring_first_held(ring))->order : VIRTIO_NET_ERROR_NOT_READY;
+    struct virtio_ring *ring = &net->tx.ring;
+    if (ring->held != 0)
+        return ring_position(ring, ring_first_held(ring))->order;
+    /* One that has come back alone, and that is the next. */
+    uint16_t before = ring->used_index;
+    if (!ring_is_bare(ring) || ring_is_nearly_stale(ring) || ring->published == before)
+        return next_slowly(net);
+    uint16_t number = ring_position(ring, before)->order;
+    if ((uint16_t)(shared_load_acquire16(&ring->used->index) - before) != 1 ||
+        VIRTIO_UNLIKELY(shared_load32(&ring_used_element(ring, before)->id) != number))
+        return next_slowly(net);
+    ring->used_index = (uint16_t)(before + 1);
+    ring->held = 1;
+    counter_add(&net->tx.completed, 1);
+    /* Its interrupt may have been for several. */
+    if (ring->interrupts && VIRTIO_UNLIKELY(ring_rearm(ring)))
+        return next_slowly(net);
+    return number;
 }
 
 int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
@@ -596,6 +677,36 @@ int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct v
         return VIRTIO_NET_ERROR_SLOT;
     hand_out(ring, slots, packet->slot, packet);
     return VIRTIO_NET_SUCCESS;
+}
+
+static VIRTIO_COLD int32_t take_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie)
+{
+    struct virtio_net_packet packet;
+    packet.slot = slot < VIRTIO_NET_MAX_SLOTS ? (uint16_t)slot : UINT16_MAX;
+    int32_t code = virtio_net_tx_take(net, queue_pair, cookie != NULL ? &packet : NULL);
+    if (code < 0)
+        return code;
+    *cookie = packet.cookie;
+    return (int32_t)packet.flags;
+}
+
+_Static_assert(VIRTIO_SLOT_EXTERNAL >> 30 == VIRTIO_NET_PACKET_EXTERNAL && VIRTIO_SLOT_LOST >> 30 == VIRTIO_NET_PACKET_LOST,
+               "the two highest bits of a slot's length are the packet's flags");
+
+int32_t virtio_net_tx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie)
+{
+    if (VIRTIO_LIKELY(net != NULL && cookie != NULL && queue_pair == 0) && ring_is_bare(&net->tx.ring)) {
+        struct virtio_ring *ring = &net->tx.ring;
+        if (VIRTIO_LIKELY(ring->held != 0) && VIRTIO_LIKELY(ring_position(ring, ring_first_held(ring))->order == slot)) {
+            struct virtio_slot *oldest = &ring_slots(ring)[slot];
+            uint32_t length = oldest->length;
+            *cookie = oldest->cookie;
+            oldest->length = 0;
+            ring->held--;
+            return (int32_t)(length >> 30);
+        }
+    }
+    return take_slowly(net, queue_pair, slot, cookie);
 }
 
 int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pair)
@@ -622,6 +733,7 @@ int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair)
     const struct virtio_ring *ring = &net->tx.ring;
     uint32_t ready = (uint32_t)ring_in_flight(ring) - (uint32_t)in_flight;
     /* Which of the completed frames are external is not known before they are taken back: the least is told. */
-    uint32_t pooled = ready > ring->externals ? ready - ring->externals : 0;
+    uint32_t externals = ring->pooled ? ring->externals : ready;
+    uint32_t pooled = ready > externals ? ready - externals : 0;
     return (int32_t)(ring_free(ring) + pooled);
 }

@@ -77,7 +77,7 @@ struct virtio_ring {
     uint32_t header_length;
     uint32_t length_bias;   /* bytes that the frame's descriptor holds besides the frame */
     uint32_t buffer_length; /* the most that the device may write into a pool buffer, header included; 0: no pool */
-    uint32_t externals;     /* external buffers in flight or held */
+    uint32_t externals;     /* of a ring with a pool: external buffers in flight or held */
 
     uint16_t used_index;
     uint16_t avail_index;
@@ -110,7 +110,7 @@ struct virtio_ring {
 #define VIRTIO_RING_UNUSABLE 0u /* stopped or broken */
 #define VIRTIO_RING_USABLE   1u
 #define VIRTIO_RING_PLAIN    2u /* and its buffers are the driver's own and need no care but their places */
-#define VIRTIO_RING_BARE     3u /* the same of a ring whose buffers are all the caller's */
+#define VIRTIO_RING_BARE     3u /* the same of a ring whose buffers are all the caller's: a descriptor each, none ever reserved */
 
 VIRTIO_INLINE bool ring_is_usable(const struct virtio_ring *ring)
 {
@@ -247,8 +247,9 @@ VIRTIO_INLINE uint16_t *ring_avail_entry(const struct virtio_ring *ring, uint16_
 /* Hands a slot to the device with the next publish. It is at avail_index already. */
 VIRTIO_INLINE void ring_hand_over(struct virtio_ring *ring, uint16_t slot)
 {
-    shared_store16(ring_avail_entry(ring, ring->avail_index), slot);
-    ring->avail_index++;
+    uint16_t counter = ring->avail_index;
+    ring->avail_index = (uint16_t)(counter + 1);
+    shared_store16(ring_avail_entry(ring, counter), slot);
 }
 
 /* The same for a reserved slot. */
@@ -316,6 +317,17 @@ bool vn_ring_is_waited_for(const struct virtio_ring *ring) VIRTIO_HIDDEN;
 
 /* Asks for an interrupt at the next completion, and tells whether there is one already. */
 bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;
+/* The same of a ring that asks for interrupts already, which only the event index takes back with each. */
+VIRTIO_INLINE bool ring_rearm(struct virtio_ring *ring)
+{
+    if (VIRTIO_UNLIKELY(!ring->event_index))
+        return false;
+    uint16_t used_index = ring->used_index;
+    shared_store16(ring_used_event(ring), used_index);
+    barrier_full();
+    return shared_load16(&ring->used->index) != used_index;
+}
+
 /* Asks for no interrupt. */
 void vn_ring_disarm(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* A look that found nothing: repeats a notification that was wrongly left out. Returns whether it is time to look at the

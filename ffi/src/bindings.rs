@@ -576,6 +576,15 @@ unsafe extern "C" {
         packets: *mut virtio_net_packet,
         count: u32,
     ) -> i32;
+    pub fn virtio_net_tx_post_one(
+        net: *mut virtio_net,
+        queue_pair: u32,
+        flags: u32,
+        frame: *mut u8,
+        length: u32,
+        device_address: u64,
+        cookie: u64,
+    ) -> i32;
     pub fn virtio_net_tx_flush(net: *mut virtio_net, queue_pair: u32, flags: u32) -> i32;
     pub fn virtio_net_tx_reap(
         net: *mut virtio_net,
@@ -589,6 +598,12 @@ unsafe extern "C" {
         net: *mut virtio_net,
         queue_pair: u32,
         packet: *mut virtio_net_packet,
+    ) -> i32;
+    pub fn virtio_net_tx_take_one(
+        net: *mut virtio_net,
+        queue_pair: u32,
+        slot: u32,
+        cookie: *mut u64,
     ) -> i32;
     pub fn virtio_net_due(net: *const virtio_net, queue_pair: u32) -> i32;
     pub fn virtio_net_tx_free(net: *const virtio_net, queue_pair: u32) -> i32;
@@ -628,6 +643,12 @@ unsafe extern "C" {
         queue_pair: u32,
         packet: *mut virtio_net_packet,
     ) -> i32;
+    pub fn virtio_net_rx_take_one(
+        net: *mut virtio_net,
+        queue_pair: u32,
+        slot: u32,
+        cookie: *mut u64,
+    ) -> i32;
     pub fn virtio_net_rx_frame(
         net: *const virtio_net,
         queue_pair: u32,
@@ -639,6 +660,15 @@ unsafe extern "C" {
         flags: u32,
         packets: *mut virtio_net_packet,
         count: u32,
+    ) -> i32;
+    pub fn virtio_net_rx_post_one(
+        net: *mut virtio_net,
+        queue_pair: u32,
+        flags: u32,
+        frame: *mut u8,
+        length: u32,
+        device_address: u64,
+        cookie: u64,
     ) -> i32;
     pub fn virtio_net_rx_flush(net: *mut virtio_net, queue_pair: u32, flags: u32) -> i32;
     pub fn virtio_net_rx_reap(

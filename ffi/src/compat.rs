@@ -63,8 +63,6 @@ pub struct VirtIONet<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     pool: NonNull<Pool>,
     batches: Box<Batches>,
     /// Buffers lent and not recycled; dropped ones count until they are found.
-    lent: isize,
-    /// Buffers that are the caller's now, as far as is known.
     out: u16,
     /// Frames in flight that lie in their own buffer.
     kept: u16,
@@ -117,7 +115,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             net: ManuallyDrop::new(net),
             pool: Pool::new(QUEUE_SIZE, H::dma_dealloc),
             batches: Box::default(),
-            lent: 0,
             kept: 0,
             out: 0,
             slots: 0,
@@ -270,7 +267,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             return Err(Error::NotReady);
         };
         self.next += 1;
-        self.lent += 1;
         self.out += 1;
         if self.is_scarce() {
             // Not this frame's trouble; the next call says what is wrong.
@@ -287,7 +283,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// `IoError` where the device needs a reset.
     pub fn recycle_rx_buffer(&mut self, rx_buf: RxBuffer) -> Result {
         let Ok(slot) = rx_buf.into_slot(self.pool) else { return Ok(()) };
-        self.lent -= 1;
         self.put_back(slot).and_then(|()| self.harvest()).map_err(translate)
     }
 
@@ -362,7 +357,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let mut result = Ok(());
         // SAFETY: the pool lives until the driver releases it.
         unsafe { pool.as_ref() }.harvest(|slot| {
-            self.lent -= 1;
             let outcome = self.put_back(slot);
             if outcome.is_err() {
                 result = outcome;
@@ -487,13 +481,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUE
         // Returns what is left, where the device cannot read it any more.
         let _ = self.reap();
         // SAFETY: the pool lives until it is released below.
-        if !unsafe { self.pool.as_ref() }.is_home(self.lent) {
+        if !unsafe { self.pool.as_ref() }.is_home(self.out as isize) {
             self.net.host().lock.keep(self.pool.as_ptr());
         }
         // SAFETY: nothing uses the driver afterwards.
         unsafe { ManuallyDrop::drop(&mut self.net) };
         // SAFETY: the driver's only release, with the buffers that it lent and that did not come back.
-        unsafe { Pool::release_driver(self.pool, self.lent) };
+        unsafe { Pool::release_driver(self.pool, self.out as isize) };
     }
 }
 

@@ -273,7 +273,14 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         handle
     }
 
+    /// The handle for calls that change something, but reach no register: no function is called that needs the context.
+    #[inline]
+    pub(crate) fn quiet_handle(&mut self) -> *mut virtio_net {
+        (&raw mut self.storage).cast()
+    }
+
     /// The handle for calls that reach no register.
+    #[inline]
     pub(crate) fn shared_handle(&self) -> *const virtio_net {
         (&raw const self.storage).cast()
     }

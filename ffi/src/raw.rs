@@ -26,8 +26,6 @@ use core::ptr::NonNull;
 pub struct VirtIONetRaw<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     net: NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>,
     own: OwnBuffers,
-    /// A filled buffer that was taken from the ring and not yet by the caller.
-    seen: Option<Seen>,
     /// Receive buffers that the caller has not completed.
     posted: u16,
     header: u8,
@@ -44,11 +42,16 @@ enum Reset {
     Pending,
 }
 
-/// A filled buffer.
-struct Seen {
-    slot: u16,
-    /// Bytes of the frame; 0 where the device told a length that cannot be.
-    length: u16,
+/// What C needs to know of a buffer that was shared.
+struct Posting {
+    /// The first byte behind the header, for the processor.
+    frame: *mut u8,
+    /// Bytes from there on.
+    length: u32,
+    /// The same first byte, for the device.
+    device_address: u64,
+    /// What tells the buffer when it comes back: where it was shared.
+    cookie: u64,
 }
 
 // SAFETY: the buffers for `send` belong to the driver alone. All else is as in `NetDevice`.
@@ -69,7 +72,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let options = options.interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
         let net = NetDevice::new(transport, options).map_err(translate)?;
         let header = net.info().header_length as u8;
-        Ok(Self { net, own: OwnBuffers::default(), seen: None, posted: 0, header })
+        Ok(Self { net, own: OwnBuffers::default(), posted: 0, header })
     }
 
     /// What was agreed with the device.
@@ -136,6 +139,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     ///
     /// # Safety
     /// The buffer stays where it is and as it is until [`Self::transmit_complete`] has returned for the token, or the driver is dropped.
+    #[inline]
     pub unsafe fn transmit_begin(&mut self, tx_buf: &[u8]) -> Result<u16> {
         let header = usize::from(self.header);
         if tx_buf.len() < header {
@@ -145,27 +149,18 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         // SAFETY: the buffer stays in place by the caller's promise.
         let address = unsafe { H::share(buffer, BufferDirection::DriverToDevice) };
         // SAFETY: the buffer is at least as long as the header.
-        let mut packet = unsafe { packet_behind(header, buffer, address) };
-        packet.flags = VIRTIO_NET_PACKET_HAS_HEADER;
-        self.post(packet).inspect_err(|_| {
+        let posting = unsafe { Posting::behind(header, buffer, address) };
+        self.post(&posting).inspect_err(|_| {
             // SAFETY: this is what was shared, and the driver did not take it.
             unsafe { H::unshare(address, buffer, BufferDirection::DriverToDevice) };
         })
     }
 
     /// The token of a request that the device has completed, if there is one. It stays that until [`Self::transmit_complete`].
+    #[inline]
     pub fn poll_transmit(&mut self) -> Option<u16> {
-        loop {
-            // SAFETY: the handle is that of a driver.
-            let slot = DriverError::check(unsafe { virtio_net_tx_next(self.net.handle(), 0) });
-            match slot.map(|slot| slot as u16) {
-                Ok(slot) if self.own.has(slot) => self.take_own_back().ok()?,
-                Ok(slot) => return Some(slot),
-                // What it had comes back now, if it confirms the reset.
-                Err(_) if !self.net.is_usable() && self.reset() == Reset::Done => {}
-                Err(_) => return None,
-            }
-        }
+        let code = self.next_sent();
+        if code >= 0 && !self.own.any_posted() { Some(code as u16) } else { self.poll_transmit_slowly(code) }
     }
 
     /// Ends a request and returns the bytes that the device says it has written, which are none.
@@ -175,18 +170,19 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     ///
     /// # Safety
     /// The buffer is the one that [`Self::transmit_begin`] returned the token for.
+    #[inline]
     pub unsafe fn transmit_complete(&mut self, token: u16, tx_buf: &[u8]) -> Result<usize> {
-        let mut packet = virtio_net_packet { slot: token, ..Default::default() };
-        if self.own.has(token) || !self.take_sent(&mut packet) {
-            // What has come back since the last look.
-            let _ = self.poll_transmit();
-            if self.own.has(token) || !self.take_sent(&mut packet) {
-                return Err(Error::NotReady);
-            }
+        let mut address = 0;
+        let mut flags = self.take_sent(token, &mut address);
+        if flags < 0 {
+            flags = self.take_sent_later(token, &mut address);
+        }
+        if flags < 0 {
+            return Err(Error::NotReady);
         }
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
-        unsafe { H::unshare(packet.cookie, NonNull::from(tx_buf), BufferDirection::DriverToDevice) };
-        if packet.flags & VIRTIO_NET_PACKET_LOST != 0 { Err(Error::IoError) } else { Ok(0) }
+        unsafe { H::unshare(address, NonNull::from(tx_buf), BufferDirection::DriverToDevice) };
+        if flags as u32 & VIRTIO_NET_PACKET_LOST != 0 { Err(Error::IoError) } else { Ok(0) }
     }
 
     /// Posts an empty buffer for a header and a frame. Returns its token.
@@ -198,6 +194,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// The buffer stays where it is, and nobody reads or writes it, until [`Self::receive_complete`] has returned a result other than `NotReady` or
     /// `WrongToken` for the token, or the driver is dropped. The drop resets the device, but cannot tell whether that was confirmed:
     /// what was posted then should not be used again.
+    #[inline]
     pub unsafe fn receive_begin(&mut self, rx_buf: &mut [u8]) -> Result<u16> {
         if rx_buf.len() < MIN_BUFFER_LEN {
             return Err(Error::InvalidParam);
@@ -206,32 +203,27 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         // SAFETY: the buffer stays in place by the caller's promise.
         let address = unsafe { H::share(buffer, BufferDirection::DeviceToDriver) };
         // SAFETY: the buffer is longer than the header.
-        let mut packet = unsafe { packet_behind(usize::from(self.header), buffer, address) };
-        // SAFETY: the buffer is the driver's until the token is completed.
-        let posted = self.revived(|net| unsafe { virtio_net_rx_post(net.handle(), 0, 0, &mut packet, 1) });
-        if let Err(error) = posted {
+        let posting = unsafe { Posting::behind(usize::from(self.header), buffer, address) };
+        let mut code = self.try_post_empty(&posting);
+        if code < 0 {
+            code = self.revived(code, |raw| raw.try_post_empty(&posting));
+        }
+        if code < 0 {
             // SAFETY: this is what was shared, and the driver did not take it.
             unsafe { H::unshare(address, buffer, BufferDirection::DeviceToDriver) };
-            return Err(translate(error));
         }
+        let slot = checked(code)?;
         self.posted += 1;
-        Ok(packet.slot)
+        Ok(slot)
     }
 
     /// The token of the next buffer that the device has filled, if there is one; or of one that [`Self::receive_complete`] ends with an error,
     /// because the device broke a rule.
+    #[inline]
     pub fn poll_receive(&self) -> Option<u16> {
-        if let Some(seen) = &self.seen {
-            return Some(seen.slot);
-        }
-        let net = self.net.shared_handle();
         // SAFETY: the handle is that of a driver.
-        let slot = DriverError::check(unsafe { virtio_net_rx_next(net, 0) }).or_else(|error| match error {
-            // SAFETY: as above.
-            DriverError::NEEDS_RESET => DriverError::check(unsafe { virtio_net_rx_oldest(net, 0) }),
-            error => Err(error),
-        });
-        slot.ok().map(|slot| slot as u16)
+        let code = unsafe { virtio_net_rx_next(self.net.shared_handle(), 0) };
+        if code >= 0 { Some(code as u16) } else { self.oldest_after(code) }
     }
 
     /// Ends a request: the buffer holds a header and a frame, of the lengths returned.
@@ -242,21 +234,17 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     ///
     /// # Safety
     /// The buffer is the one that [`Self::receive_begin`] returned the token for.
+    #[inline]
     pub unsafe fn receive_complete(&mut self, token: u16, rx_buf: &mut [u8]) -> Result<(usize, usize)> {
-        if self.seen.is_none() {
-            self.look_for_frame();
-        }
-        let seen = self.seen.take_if(|seen| seen.slot == token);
-        // One that was lost is nobody's turn.
-        let mut packet = virtio_net_packet { slot: token, ..Default::default() };
-        if !self.take_received(&mut packet) {
-            return Err(if self.seen.is_some() { Error::WrongToken } else { Error::NotReady });
+        let mut address = 0;
+        let mut length = self.take_received(token, &mut address);
+        if length < 0 {
+            length = self.take_received_after(length, token, &mut address)?;
         }
         self.posted -= 1;
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
-        unsafe { H::unshare(packet.cookie, usable(rx_buf), BufferDirection::DeviceToDriver) };
-        let length = seen.map_or(0, |seen| usize::from(seen.length));
-        if length == 0 { Err(Error::IoError) } else { Ok((usize::from(self.header), length)) }
+        unsafe { H::unshare(address, usable(rx_buf), BufferDirection::DeviceToDriver) };
+        if length == 0 { Err(Error::IoError) } else { Ok((usize::from(self.header), length as usize)) }
     }
 
     /// Copies a frame and sends it: posts it and returns.
@@ -274,8 +262,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
                 core::hint::spin_loop();
                 continue;
             };
-            let packet = self.own.fill(place, tx_buf)?;
-            match self.post(packet) {
+            let posting = self.own.fill(place, tx_buf)?;
+            match self.post(&posting) {
                 Err(Error::QueueFull) if self.own.posted() != 0 => self.take_own_back()?,
                 Err(error) => return Err(error),
                 Ok(slot) => {
@@ -312,35 +300,48 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
 
 /// What the public calls are made of.
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZE> {
-    /// Posts to the device, which is brought up first where it was reset.
-    fn revived(
-        &mut self,
-        mut post: impl FnMut(&mut NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>) -> i32,
-    ) -> core::result::Result<u32, DriverError> {
-        match DriverError::check(post(&mut self.net)) {
-            Err(DriverError::NEEDS_RESET | DriverError::STATE) => {
-                self.net.recover()?;
-                let before = core::mem::replace(&mut self.header, self.net.info().header_length as u8);
-                // What shall be posted has a header of the length that was right before.
-                if before == self.header {
-                    DriverError::check(post(&mut self.net))
-                } else {
-                    Err(DriverError::STATE)
-                }
-            }
-            outcome => outcome,
+    /// What posting returns at last that returned an error first: a device that was reset is brought up, and tried again.
+    #[cold]
+    #[inline(never)]
+    fn revived(&mut self, code: i32, post: impl FnOnce(&mut Self) -> i32) -> i32 {
+        if code != VIRTIO_NET_ERROR_NEEDS_RESET && code != VIRTIO_NET_ERROR_STATE {
+            return code;
         }
+        if let Err(error) = self.net.recover() {
+            return error.code();
+        }
+        let before = core::mem::replace(&mut self.header, self.net.info().header_length as u8);
+        // What shall be posted has a header of the length that was right before.
+        if before == self.header { post(self) } else { VIRTIO_NET_ERROR_STATE }
     }
 
-    fn post(&mut self, mut packet: virtio_net_packet) -> Result<u16> {
-        // SAFETY: header and frame stay as they are until the token is completed, by the promise of each caller.
-        let mut outcome = self.revived(|net| unsafe { virtio_net_tx_post(net.handle(), 0, 0, &mut packet, 1) });
-        if outcome == Err(DriverError::QUEUE_FULL) && self.own.posted() != 0 {
-            self.take_own_back()?;
-            // SAFETY: as above.
-            outcome = DriverError::check(unsafe { virtio_net_tx_post(self.net.handle(), 0, 0, &mut packet, 1) });
+    /// Posts a header and a frame.
+    #[inline]
+    fn post(&mut self, posting: &Posting) -> Result<u16> {
+        let mut code = self.try_post(posting);
+        if code < 0 {
+            code = self.revived(code, |raw| raw.try_post(posting));
         }
-        outcome.map(|_| packet.slot).map_err(translate)
+        if code == VIRTIO_NET_ERROR_QUEUE_FULL && self.own.any_posted() {
+            self.take_own_back()?;
+            code = self.try_post(posting);
+        }
+        checked(code)
+    }
+
+    #[inline]
+    fn try_post(&mut self, posting: &Posting) -> i32 {
+        let &Posting { frame, length, device_address, cookie } = posting;
+        let (net, flags) = (self.net.handle(), VIRTIO_NET_PACKET_HAS_HEADER);
+        // SAFETY: header and frame stay as they are until the token is completed, by the promise of each caller.
+        unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) }
+    }
+
+    #[inline]
+    fn try_post_empty(&mut self, posting: &Posting) -> i32 {
+        let &Posting { frame, length, device_address, cookie } = posting;
+        // SAFETY: the buffer is the driver's until the token is completed.
+        unsafe { virtio_net_rx_post_one(self.net.handle(), 0, 0, frame, length, device_address, cookie) }
     }
 
     /// Resets a device that broke a rule, or did not confirm its reset when it was asked last.
@@ -353,29 +354,95 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         }
     }
 
-    /// Takes the next filled buffer from the ring. A device that is found to be broken is reset.
-    fn look_for_frame(&mut self) {
-        let mut packet = virtio_net_packet::default();
-        // SAFETY: there is room for one packet.
-        match unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, &mut packet, 1) } {
-            1 => self.seen = Some(Seen { slot: packet.slot, length: packet.length as u16 }),
-            0 => {}
-            _ => {
-                self.reset();
+    /// The slot of a frame that has come back, or an error.
+    #[inline]
+    fn next_sent(&mut self) -> i32 {
+        // SAFETY: the handle is that of a driver.
+        unsafe { virtio_net_tx_next(self.net.quiet_handle(), 0) }
+    }
+
+    /// Takes back what the device has sent, and repeats a notification that got lost.
+    fn look_for_sent(&mut self) -> i32 {
+        // SAFETY: the handle is that of a driver; with a count of 0 no packet is written.
+        unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, core::ptr::null_mut(), 0) }
+    }
+
+    /// [`Self::poll_transmit`] where there is no slot, or one that may be a buffer of `send`.
+    #[cold]
+    #[inline(never)]
+    fn poll_transmit_slowly(&mut self, mut code: i32) -> Option<u16> {
+        let mut looked = false;
+        loop {
+            match checked(code) {
+                Ok(slot) if self.own.has(slot) => self.take_own_back().ok()?,
+                Ok(slot) => return Some(slot),
+                // What it had comes back now, if it confirms the reset.
+                Err(_) if !self.net.is_usable() && self.reset() == Reset::Done => {}
+                Err(_) if looked => return None,
+                Err(_) => {
+                    let _ = self.look_for_sent();
+                    looked = true;
+                }
             }
+            code = self.next_sent();
         }
     }
 
-    /// Ends the receive request of a slot that was seen, or lost.
-    fn take_received(&mut self, packet: &mut virtio_net_packet) -> bool {
+    /// Ends the transmit request of a slot that has come back, and tells its cookie. Returns its flags, or an error.
+    #[inline]
+    fn take_sent(&mut self, slot: u16, cookie: &mut u64) -> i32 {
+        if self.own.any_posted() && self.own.has(slot) {
+            return VIRTIO_NET_ERROR_SLOT;
+        }
         // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_rx_take(self.net.handle(), 0, packet) >= 0 }
+        unsafe { virtio_net_tx_take_one(self.net.quiet_handle(), 0, slot.into(), cookie) }
     }
 
-    /// Ends the transmit request of a slot that has come back.
-    fn take_sent(&mut self, packet: &mut virtio_net_packet) -> bool {
+    /// The same after a look at what has come back.
+    #[cold]
+    #[inline(never)]
+    fn take_sent_later(&mut self, slot: u16, cookie: &mut u64) -> i32 {
+        let _ = self.look_for_sent();
+        let _ = self.poll_transmit();
+        self.take_sent(slot, cookie)
+    }
+
+    /// Ends the receive request of a slot that is next, or lost, and tells its cookie. Returns the frame's length, or an error.
+    #[inline]
+    fn take_received(&mut self, slot: u16, cookie: &mut u64) -> i32 {
         // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_tx_take(self.net.handle(), 0, packet) >= 0 }
+        unsafe { virtio_net_rx_take_one(self.net.quiet_handle(), 0, slot.into(), cookie) }
+    }
+
+    /// The same after an error. A device that is found to be broken is reset, and then the buffer is lost.
+    #[cold]
+    #[inline(never)]
+    fn take_received_after(&mut self, mut code: i32, slot: u16, cookie: &mut u64) -> Result<i32> {
+        if code == VIRTIO_NET_ERROR_SLOT {
+            return Err(Error::WrongToken);
+        }
+        if code == VIRTIO_NET_ERROR_NOT_READY {
+            // Perhaps a notification was lost, or the device is.
+            // SAFETY: the handle is that of a driver; with a count of 0 no packet is written.
+            code = unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, &mut virtio_net_packet::default(), 0) };
+        }
+        if code >= 0 {
+            return Err(Error::NotReady);
+        }
+        self.reset();
+        let length = self.take_received(slot, cookie);
+        if length < 0 { Err(Error::NotReady) } else { Ok(length) }
+    }
+
+    /// [`Self::poll_receive`] where no buffer is filled, or the device broke a rule: then the oldest one is up.
+    #[cold]
+    #[inline(never)]
+    fn oldest_after(&self, code: i32) -> Option<u16> {
+        if code != VIRTIO_NET_ERROR_NEEDS_RESET {
+            return None;
+        }
+        // SAFETY: the handle is that of a driver.
+        checked(unsafe { virtio_net_rx_oldest(self.net.shared_handle(), 0) }).ok()
     }
 
     /// A buffer for `send`: a free one, or one that has come back, or a new one.
@@ -392,16 +459,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Takes the buffers of `send` back that the device has sent. Those of a device that was reset come back too; where it does not confirm
     /// that, an error.
     fn take_own_back(&mut self) -> Result {
-        // SAFETY: the handle is that of a driver; with a count of 0 no packet is written.
-        let code = unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, core::ptr::null_mut(), 0) };
+        let code = self.look_for_sent();
         if (code < 0 || !self.net.is_usable()) && self.reset() == Reset::Pending {
             return Err(Error::IoError);
         }
-        for (place, slot) in self.own.posted_slots() {
-            if self.take_sent(&mut virtio_net_packet { slot, ..Default::default() }) {
-                self.own.set_free(place);
-            }
-        }
+        let net = self.net.quiet_handle();
+        // SAFETY: the handle is that of a driver.
+        self.own.set_free_where(|slot| unsafe { virtio_net_tx_take_one(net, 0, slot.into(), &mut 0) } >= 0);
         Ok(())
     }
 }
@@ -426,13 +490,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
             // SAFETY: the driver has given the buffer back. Those of `send` were never shared.
             unsafe { unshare::<H>(&packet, BufferDirection::DriverToDevice) };
         }
-        if let Some(seen) = self.seen.take() {
-            packet.slot = seen.slot;
-            if self.take_received(&mut packet) {
-                // SAFETY: as above.
-                unsafe { unshare::<H>(&packet, BufferDirection::DeviceToDriver) };
-            }
-        }
         // SAFETY: as above.
         while unsafe { virtio_net_rx_reap(self.net.handle(), 0, 0, &mut packet, 1) } == 1 {
             // SAFETY: as above.
@@ -455,22 +512,30 @@ fn usable(rx_buf: &mut [u8]) -> NonNull<[u8]> {
     NonNull::slice_from_raw_parts(NonNull::from(rx_buf).cast(), bytes)
 }
 
-/// The frame behind a header in a buffer that was shared at `address`, which is its cookie.
-///
-/// # Safety
-/// The buffer has at least `header` bytes.
-unsafe fn packet_behind(header: usize, buffer: NonNull<[u8]>, address: PhysAddr) -> virtio_net_packet {
-    virtio_net_packet {
-        cookie: address,
-        // SAFETY: by the caller's promise.
-        data: unsafe { buffer.cast::<u8>().add(header) }.as_ptr(),
-        device_address: address + header as u64,
-        length: u32::try_from(buffer.len() - header).unwrap_or(u32::MAX),
-        ..Default::default()
+/// A slot, or the original's error for a negative code.
+#[inline]
+fn checked(code: i32) -> Result<u16> {
+    DriverError::check(code).map(|slot| slot as u16).map_err(translate)
+}
+
+impl Posting {
+    /// The frame behind a header in a buffer that was shared at `address`, which is its cookie.
+    ///
+    /// # Safety
+    /// The buffer has at least `header` bytes.
+    #[inline]
+    unsafe fn behind(header: usize, buffer: NonNull<[u8]>, address: PhysAddr) -> Self {
+        Self {
+            // SAFETY: by the caller's promise.
+            frame: unsafe { buffer.cast::<u8>().add(header) }.as_ptr(),
+            length: u32::try_from(buffer.len() - header).unwrap_or(u32::MAX),
+            device_address: address + header as u64,
+            cookie: address,
+        }
     }
 }
 
-/// Takes a buffer back from the `Hal` that [`packet_behind`] has described, and that the caller did not complete.
+/// Takes a buffer back from the `Hal` that [`Posting::behind`] has described, and that the caller did not complete.
 ///
 /// # Safety
 /// It was shared, and its owner keeps it in place until the driver is gone.
@@ -561,10 +626,9 @@ impl OwnBuffers {
         (self.all & !self.free).count_ones() as usize
     }
 
-    /// Those that are posted, with their slots.
-    fn posted_slots(&self) -> impl Iterator<Item = (usize, u16)> + use<> {
-        let (posted, slots) = (self.all & !self.free, self.slots);
-        (0..).zip(slots).filter(move |(place, _)| posted & (1 << place) != 0)
+    #[inline]
+    fn any_posted(&self) -> bool {
+        self.free != self.all
     }
 
     fn free(&self) -> Option<usize> {
@@ -573,7 +637,30 @@ impl OwnBuffers {
 
     /// Whether one is posted with this slot.
     fn has(&self, slot: u16) -> bool {
-        self.free != self.all && self.posted_slots().any(|(_, own)| own == slot)
+        let mut found = false;
+        self.each_posted(|_, own| found |= own == slot);
+        found
+    }
+
+    /// Calls `look` with each that is posted, and its slot.
+    fn each_posted(&self, mut look: impl FnMut(u32, u16)) {
+        let mut posted = self.all & !self.free;
+        while posted != 0 {
+            let place = posted.trailing_zeros();
+            posted &= posted - 1;
+            look(1 << place, self.slots[place as usize % OWN_BUFFERS]);
+        }
+    }
+
+    /// Those are free again whose slots `has_come_back` says have.
+    fn set_free_where(&mut self, mut has_come_back: impl FnMut(u16) -> bool) {
+        let mut free = self.free;
+        self.each_posted(|bit, slot| {
+            if has_come_back(slot) {
+                free |= bit
+            }
+        });
+        self.free = free;
     }
 
     fn set_posted(&mut self, place: usize, slot: u16) {
@@ -581,25 +668,19 @@ impl OwnBuffers {
         self.slots[place] = slot;
     }
 
-    fn set_free(&mut self, place: usize) {
-        self.free |= 1 << place;
-    }
-
     /// Copies a frame of at most [`OWN_FRAME`] bytes to a free buffer.
-    fn fill(&mut self, place: usize, frame: &[u8]) -> Result<virtio_net_packet> {
+    fn fill(&mut self, place: usize, frame: &[u8]) -> Result<Posting> {
         let block = self.blocks[place / BLOCK_BUFFERS].ok_or(Error::DmaError)?;
         let offset = place % BLOCK_BUFFERS * OWN_BYTES + OWN_OFFSET;
         // SAFETY: `place` is a buffer of the block.
         let data = unsafe { block.memory.add(offset) };
         // SAFETY: the frame fits behind the offset, and is not in memory that only the driver knows.
         unsafe { virtio_net_copy(data.as_ptr().cast(), frame.as_ptr().cast(), frame.len() as u32) };
-        Ok(virtio_net_packet {
-            cookie: OWN_COOKIE,
-            data: data.as_ptr(),
-            device_address: block.address + offset as u64,
+        Ok(Posting {
+            frame: data.as_ptr(),
             length: frame.len() as u32,
-            flags: VIRTIO_NET_PACKET_HAS_HEADER,
-            ..Default::default()
+            device_address: block.address + offset as u64,
+            cookie: OWN_COOKIE,
         })
     }
 }

@@ -1,0 +1,544 @@
+/*
+ * test_one.c - the calls for one frame in memory of the caller, without a packet: virtio_net_tx_post_one, tx_next, tx_take_one,
+ * rx_post_one, rx_next and rx_take_one.
+ */
+#include "harness.h"
+
+enum { SLOTS = 16, BUFFER_BYTES = 2048, FRONT = 64, ROOM = BUFFER_BYTES - FRONT };
+
+/* Buffers of a caller, the first SLOTS to send from, the others to receive into. */
+struct memory {
+    uint8_t bytes[2 * SLOTS][BUFFER_BYTES];
+    uint64_t device_address;
+};
+
+static struct memory memory;
+
+/* The quick ways and the general one: a platform that must be told of each access leaves only the latter. The pools, EVENT_IDX,
+ * interrupts and trust in headers vary with the round. */
+enum { ROUNDS = 16 };
+
+static void begin(struct fixture *f, unsigned round, bool pools)
+{
+    fixture_renew(f);
+    f->platform = round % 2 == 0 ? &model_platform_coherent : &model_platform;
+    f->options.tx_buffer_bytes = f->options.rx_buffer_bytes = pools ? 0 : VIRTIO_NET_NO_POOL;
+    f->options.flags = (round & 2) != 0 ? VIRTIO_NET_OPTION_IRQ_RX | VIRTIO_NET_OPTION_IRQ_TX : 0;
+    f->options.flags |= (round & 8) != 0 ? VIRTIO_NET_OPTION_TRUST_HEADER : 0;
+    if ((round & 4) != 0)
+        f->model->features &= ~MODEL_FEATURE(EVENT_IDX);
+    bring_up(f);
+    memset(&memory, 0x3c, sizeof memory);
+    memory.device_address = model_share(f->model, memory.bytes, sizeof memory.bytes, VIRTIO_NET_DMA_BOTH);
+}
+
+static uint8_t *frame_of(uint32_t buffer)
+{
+    return memory.bytes[buffer] + FRONT;
+}
+
+static uint64_t address_of(uint32_t buffer)
+{
+    return memory.device_address + (uint64_t)buffer * BUFFER_BYTES + FRONT;
+}
+
+static uint64_t cookie_of(uint32_t buffer)
+{
+    return UINT64_C(0xc00c1e0000000000) + buffer;
+}
+
+static int32_t post(struct fixture *f, uint32_t flags, uint32_t buffer, uint32_t length)
+{
+    return virtio_net_tx_post_one(f->net, 0, flags, frame_of(buffer), length, address_of(buffer), cookie_of(buffer));
+}
+
+static int32_t post_empty(struct fixture *f, uint32_t buffer)
+{
+    return virtio_net_rx_post_one(f->net, 0, 0, frame_of(SLOTS + buffer), ROOM, address_of(SLOTS + buffer), cookie_of(buffer));
+}
+
+static void assert_sent_back(struct fixture *f, int32_t slot, uint32_t buffer, uint32_t flags)
+{
+    uint64_t cookie = 0;
+    assert_int_equal(virtio_net_tx_take_one(f->net, 0, (uint32_t)slot, &cookie), flags);
+    assert_true(cookie == cookie_of(buffer));
+    assert_int_equal(virtio_net_tx_take_one(f->net, 0, (uint32_t)slot, &cookie), VIRTIO_NET_ERROR_SLOT);
+}
+
+/* Takes the next frame, or what is left of a buffer, whose cookie must come with it. */
+static int32_t take(struct fixture *f, uint32_t slot, uint32_t buffer)
+{
+    uint64_t cookie = 0;
+    int32_t length = virtio_net_rx_take_one(f->net, 0, slot, &cookie);
+    assert_true(cookie == (length < 0 ? 0 : cookie_of(buffer)));
+    return length;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- good devices */
+
+static void one_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        uint64_t tx_bytes = 0;
+        uint64_t rx_bytes = 0;
+        const uint64_t count = LONG_RUN(9000u); /* past RING_REFRESH_INTERVAL */
+        for (uint64_t i = 0; i < count; i++) {
+            uint32_t buffer = (uint32_t)mix(i, 1) % SLOTS;
+            uint32_t length = frame_length(i);
+            uint32_t header = info_of(f).header_length;
+            bool own_header = mix(i, 2) % 2 == 0;
+            memset(frame_of(buffer) - header, own_header ? 0 : 0x3c, header);
+            frame_fill(frame_of(buffer), length, i);
+            int32_t slot = post(f, own_header ? VIRTIO_NET_PACKET_HAS_HEADER : 0, buffer, length);
+            assert_in_range(slot, 0, SLOTS - 1);
+            assert_sent(f, length, i);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+            assert_sent_back(f, slot, buffer, VIRTIO_NET_PACKET_EXTERNAL);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+            assert_int_equal(virtio_net_tx_free(f->net, 0), SLOTS);
+
+            slot = post_empty(f, buffer);
+            assert_in_range(slot, 0, SLOTS - 1);
+            assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+            assert_int_equal(take(f, (uint32_t)slot, buffer), VIRTIO_NET_ERROR_NOT_READY);
+            deliver(f, frame_length(~i), ~i);
+            assert_int_equal(virtio_net_rx_next(f->net, 0), slot);
+            int32_t received = take(f, (uint32_t)slot, buffer);
+            frame_assert(frame_of(SLOTS + buffer), (uint32_t)received, frame_length(~i), ~i);
+            assert_int_equal(take(f, (uint32_t)slot, buffer), VIRTIO_NET_ERROR_NOT_READY);
+            tx_bytes += length;
+            rx_bytes += (uint32_t)received;
+        }
+        struct virtio_net_statistics found = statistics_of(f);
+        assert_true(found.tx_frames == count && found.tx_completed == count && found.tx_bytes == tx_bytes);
+        assert_true(found.rx_frames == count && found.rx_bytes == rx_bytes);
+        take_down(f);
+    }
+}
+
+/* Slots are 0, 1, 2 … at first, and a full ring drops no cookie. The device completes in any order; the caller takes in any. */
+static void deep(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        f->model->hold_tx = true;
+        uint32_t buffer_of[SLOTS];
+        for (uint32_t turn = 0; turn < 40; turn++) {
+            for (uint32_t i = 0; i < SLOTS; i++) {
+                frame_fill(frame_of(i), FRAME_MIN + i, i);
+                int32_t slot = post(f, VIRTIO_NET_NO_KICK, i, FRAME_MIN + i);
+                assert_in_range(slot, turn == 0 ? (int32_t)i : 0, turn == 0 ? (int32_t)i : SLOTS - 1);
+                buffer_of[slot] = i;
+            }
+            assert_int_equal(post(f, 0, 0, FRAME_MIN), VIRTIO_NET_ERROR_QUEUE_FULL);
+            assert_int_equal(model_held(f->model, MODEL_TX), SLOTS);
+            for (uint32_t left = SLOTS; left > 0; left--) {
+                model_tx_complete_at(f->model, turn == 0 ? 0 : (uint32_t)mix(turn, left) % left);
+                if (mix(turn, left) % 4 != 0)
+                    continue;
+                int32_t slot = virtio_net_tx_next(f->net, 0);
+                assert_in_range(slot, 0, SLOTS - 1);
+                assert_sent_back(f, slot, buffer_of[slot], VIRTIO_NET_PACKET_EXTERNAL);
+                buffer_of[slot] = SLOTS;
+            }
+            /* Not only the oldest one. */
+            assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
+            for (uint32_t i = 0; i < SLOTS; i++) {
+                uint32_t slot = (7 * i + turn) % SLOTS;
+                if (buffer_of[slot] != SLOTS)
+                    assert_sent_back(f, (int32_t)slot, buffer_of[slot], VIRTIO_NET_PACKET_EXTERNAL);
+            }
+            assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+            assert_int_equal(virtio_net_tx_free(f->net, 0), SLOTS);
+        }
+        take_down(f);
+    }
+}
+
+/* The device fills buffers in an order of its own: only the next one can be taken, and the others stay. */
+static void filled_in_any_order(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        for (uint32_t turn = 0; turn < 40; turn++) {
+            int32_t slot_of[SLOTS];
+            for (uint32_t i = 0; i < SLOTS; i++) {
+                slot_of[i] = post_empty(f, i);
+                assert_in_range(slot_of[i], turn == 0 ? (int32_t)i : 0, turn == 0 ? (int32_t)i : SLOTS - 1);
+            }
+            assert_int_equal(post_empty(f, 0), VIRTIO_NET_ERROR_QUEUE_FULL);
+            for (uint32_t left = SLOTS; left > 0; left--) {
+                struct model_delivery delivery = {
+                    .frame = f->frame, .length = FRAME_MIN, .position = (uint32_t)mix(turn, left) % left};
+                frame_fill(f->frame, FRAME_MIN, left);
+                assert_int_equal(model_held(f->model, MODEL_RX), left);
+                assert_true(model_rx_deliver_as(f->model, &delivery));
+            }
+            for (uint32_t left = SLOTS; left > 0; left--) {
+                int32_t next = virtio_net_rx_next(f->net, 0);
+                for (uint32_t i = 0; i < SLOTS; i++)
+                    if (slot_of[i] >= 0 && slot_of[i] != next)
+                        assert_int_equal(take(f, (uint32_t)slot_of[i], i), VIRTIO_NET_ERROR_SLOT);
+                uint32_t which = 0;
+                while (slot_of[which] != next)
+                    which++;
+                frame_assert(frame_of(SLOTS + which), (uint32_t)take(f, (uint32_t)next, which), FRAME_MIN, left);
+                slot_of[which] = -1;
+            }
+            assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+        }
+        take_down(f);
+    }
+}
+
+/* Each completion interrupts where that is asked for, whichever call took the one before. */
+static void interrupts(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        for (uint32_t i = 1; i < 200; i++) {
+            int32_t sent = post(f, 0, 0, FRAME_MIN);
+            int32_t posted = post_empty(f, 0);
+            deliver(f, FRAME_MIN, i);
+            assert_int_equal(f->model->queue[MODEL_TX].interrupts, (round & 2) != 0 ? i : 0);
+            assert_int_equal(f->model->queue[MODEL_RX].interrupts, (round & 2) != 0 ? i : 0);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), sent);
+            assert_sent_back(f, sent, 0, VIRTIO_NET_PACKET_EXTERNAL);
+            assert_int_equal(take(f, (uint32_t)posted, 0), FRAME_MIN);
+        }
+        take_down(f);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------ bad callers */
+
+static void bad_transmit_arguments(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 2 * ROUNDS; round++) {
+        begin(f, round, round >= ROUNDS);
+        uint8_t *frame = frame_of(0);
+        uint64_t address = address_of(0);
+        uint64_t cookie = 0;
+        uint32_t longest = info_of(f).max_frame_length;
+        assert_int_equal(virtio_net_tx_post_one(NULL, 0, 0, frame, 60, address, 1), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(virtio_net_tx_post_one(f->net, 1, 0, frame, 60, address, 1), VIRTIO_NET_ERROR_QUEUE_PAIR);
+        for (uint32_t flag = 2; flag != 0; flag *= 2)
+            if (flag != VIRTIO_NET_PACKET_HAS_HEADER)
+                assert_int_equal(virtio_net_tx_post_one(f->net, 0, flag, frame, 60, address, 1), VIRTIO_NET_ERROR_FLAGS);
+        assert_int_equal(virtio_net_tx_post_one(f->net, 0, 0, NULL, 60, address, 1), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(virtio_net_tx_post_one(f->net, 0, 0, frame, 0, address, 1), VIRTIO_NET_ERROR_FRAME_EMPTY);
+        assert_int_equal(virtio_net_tx_post_one(f->net, 0, 0, frame, 13, address, 1), VIRTIO_NET_ERROR_FRAME_EMPTY);
+        assert_int_equal(virtio_net_tx_post_one(f->net, 0, 0, frame, longest + 1, address, 1), VIRTIO_NET_ERROR_FRAME_TOO_LONG);
+        assert_int_equal(virtio_net_tx_post_one(f->net, 0, 0, frame, UINT32_MAX, address, 1), VIRTIO_NET_ERROR_FRAME_TOO_LONG);
+        static const uint64_t addresses[] = {0, 1, 9, UINT64_MAX, UINT64_MAX - 58};
+        for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++)
+            assert_int_equal(virtio_net_tx_post_one(f->net, 0, 0, frame, 60, addresses[i], 1), VIRTIO_NET_ERROR_DMA_ADDRESS);
+        assert_int_equal(virtio_net_tx_take_one(NULL, 0, 0, &cookie), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(virtio_net_tx_take_one(f->net, 0, 0, NULL), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(virtio_net_tx_take_one(f->net, 1, 0, &cookie), VIRTIO_NET_ERROR_QUEUE_PAIR);
+        f->model->hold_tx = true;
+        int32_t slot = post(f, 0, 0, FRAME_MIN);
+        assert_int_equal(model_held(f->model, MODEL_TX), 1);
+        for (uint32_t other = 0; other < 0x30000; other += other < 32 ? 1 : 97)
+            assert_int_equal(virtio_net_tx_take_one(f->net, 0, other, &cookie), VIRTIO_NET_ERROR_SLOT);
+        assert_int_equal(model_tx_complete(f->model, 1), 1);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+        assert_int_equal(virtio_net_tx_take_one(f->net, 0, (uint32_t)slot + 0x10000, &cookie), VIRTIO_NET_ERROR_SLOT);
+        assert_int_equal(virtio_net_tx_take_one(f->net, 0, (uint32_t)slot + SLOTS, &cookie), VIRTIO_NET_ERROR_SLOT);
+        assert_true(cookie == 0);
+        assert_sent_back(f, slot, 0, VIRTIO_NET_PACKET_EXTERNAL);
+        assert_int_equal(virtio_net_tx_free(f->net, 0), SLOTS);
+        take_down(f);
+    }
+}
+
+static void bad_receive_arguments(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        uint8_t *frame = frame_of(0);
+        uint64_t address = address_of(0);
+        uint64_t cookie = 0;
+        assert_int_equal(virtio_net_rx_post_one(NULL, 0, 0, frame, ROOM, address, 1), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(virtio_net_rx_post_one(f->net, 1, 0, frame, ROOM, address, 1), VIRTIO_NET_ERROR_QUEUE_PAIR);
+        for (uint32_t flag = 2; flag != 0; flag *= 2)
+            assert_int_equal(virtio_net_rx_post_one(f->net, 0, flag, frame, ROOM, address, 1), VIRTIO_NET_ERROR_FLAGS);
+        assert_int_equal(virtio_net_rx_post_one(f->net, 0, 0, NULL, ROOM, address, 1), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(virtio_net_rx_post_one(f->net, 0, 0, frame, FRAME_MAX - 1, address, 1),
+                         VIRTIO_NET_ERROR_BUFFER_TOO_SMALL);
+        assert_int_equal(virtio_net_rx_post_one(f->net, 0, 0, frame, 0, address, 1), VIRTIO_NET_ERROR_BUFFER_TOO_SMALL);
+        assert_int_equal(virtio_net_rx_post_one(f->net, 0, 0, frame, 65536, address, 1), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        static const uint64_t addresses[] = {0, 5, UINT64_MAX, UINT64_MAX - ROOM + 2};
+        for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++)
+            assert_int_equal(virtio_net_rx_post_one(f->net, 0, 0, frame, ROOM, addresses[i], 1), VIRTIO_NET_ERROR_DMA_ADDRESS);
+        assert_int_equal(virtio_net_rx_take_one(NULL, 0, 0, &cookie), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(virtio_net_rx_take_one(f->net, 0, 0, NULL), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(virtio_net_rx_take_one(f->net, 1, 0, &cookie), VIRTIO_NET_ERROR_QUEUE_PAIR);
+        int32_t slot = post_empty(f, 0);
+        deliver(f, FRAME_MIN, 1);
+        for (uint32_t other = 1; other < 0x30000; other += other < 32 ? 1 : 97)
+            assert_int_equal(virtio_net_rx_take_one(f->net, 0, (uint32_t)slot + other, &cookie), VIRTIO_NET_ERROR_SLOT);
+        assert_true(cookie == 0);
+        assert_int_equal(take(f, (uint32_t)slot, 0), FRAME_MIN);
+        /* One that was peeked is the caller's already, and ends as virtio_net_rx_take and rx_release say. */
+        slot = post_empty(f, 0);
+        deliver(f, FRAME_MIN, 1);
+        assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, f->packets, 1), 1);
+        assert_int_equal(virtio_net_rx_take_one(f->net, 0, (uint32_t)slot, &cookie), VIRTIO_NET_ERROR_SLOT);
+        assert_int_equal(virtio_net_rx_release(f->net, 0, 0, f->packets, 1), 1);
+        take_down(f);
+    }
+}
+
+/* A pool has all slots of its direction. */
+static void receive_pool(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 2; round++) {
+        begin(f, round, true);
+        assert_int_equal(post_empty(f, 0), VIRTIO_NET_ERROR_QUEUE_FULL);
+        deliver(f, FRAME_MIN, 1);
+        assert_int_equal(take(f, 0, 0), VIRTIO_NET_ERROR_SLOT);
+        assert_received(f, FRAME_MIN, 1);
+        take_down(f);
+    }
+}
+
+/* Frames of a pool and the caller's in one ring, and reserved slots, which are in nobody's way. */
+static void beside_a_pool(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, true);
+        for (uint64_t i = 0; i < 2000; i++) {
+            uint32_t buffer = (uint32_t)i % SLOTS;
+            struct virtio_net_packet reserved;
+            bool reserve = mix(i, 3) % 3 == 0;
+            if (reserve)
+                assert_int_equal(virtio_net_tx_reserve(f->net, 0, 0, &reserved, 1), 1);
+            frame_fill(frame_of(buffer), FRAME_MIN, i);
+            int32_t slot = post(f, 0, buffer, FRAME_MIN);
+            assert_in_range(slot, 0, SLOTS - 1);
+            assert_sent(f, FRAME_MIN, i);
+            send_one(f, FRAME_MIN + 1, i);
+            assert_sent(f, FRAME_MIN + 1, i);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+            assert_sent_back(f, slot, buffer, VIRTIO_NET_PACKET_EXTERNAL);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+            assert_int_equal(virtio_net_tx_take_one(f->net, 0, (uint32_t)slot, &(uint64_t){0}), VIRTIO_NET_ERROR_SLOT);
+            if (reserve)
+                assert_int_equal(virtio_net_tx_cancel(f->net, 0, 0, &reserved, 1), 1);
+            assert_int_equal(virtio_net_tx_free(f->net, 0), SLOTS);
+        }
+        take_down(f);
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------- stops and states */
+
+static void stop_loses_buffers(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        f->model->hold_tx = true;
+        uint64_t cookie = 0;
+        for (uint32_t i = 0; i < 8; i++) {
+            assert_int_equal(post(f, 0, i, FRAME_MIN), i);
+            assert_int_equal(post_empty(f, i), i);
+        }
+        assert_int_equal(model_held(f->model, MODEL_TX), 8);
+        assert_int_equal(model_tx_complete(f->model, 1), 1);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), 0);
+        assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+        assert_int_equal(post(f, 0, 9, FRAME_MIN), VIRTIO_NET_ERROR_STATE);
+        assert_int_equal(post_empty(f, 9), VIRTIO_NET_ERROR_STATE);
+        for (uint32_t i = 0; i < 8; i++) {
+            if (i == 4)
+                assert_int_equal(virtio_net_start(f->net), VIRTIO_NET_SUCCESS);
+            int32_t slot = virtio_net_tx_next(f->net, 0);
+            assert_in_range(slot, 0, 7);
+            assert_sent_back(f, slot, (uint32_t)slot,
+                             slot == 0 ? VIRTIO_NET_PACKET_EXTERNAL : VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST);
+            slot = virtio_net_rx_next(f->net, 0);
+            assert_in_range(slot, 0, 7);
+            assert_int_equal(take(f, (uint32_t)slot, (uint32_t)slot), 0);
+        }
+        assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+        assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+        assert_int_equal(virtio_net_rx_take_one(f->net, 0, 0, &cookie), VIRTIO_NET_ERROR_NOT_READY);
+        assert_int_equal(statistics_of(f).tx_lost, 7);
+        f->model->hold_tx = false;
+        int32_t slot = post(f, 0, 3, FRAME_MIN);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+        assert_sent_back(f, slot, 3, VIRTIO_NET_PACKET_EXTERNAL);
+        slot = post_empty(f, 5);
+        deliver(f, FRAME_MAX, 8);
+        frame_assert(frame_of(SLOTS + 5), (uint32_t)take(f, (uint32_t)slot, 5), FRAME_MAX, 8);
+        assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+        assert_int_equal(virtio_net_rx_take_one(f->net, 0, 0, &cookie), VIRTIO_NET_ERROR_STATE);
+        assert_int_equal(virtio_net_close(f->net), VIRTIO_NET_SUCCESS);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_STATE);
+        assert_int_equal(virtio_net_tx_take_one(f->net, 0, 0, &cookie), VIRTIO_NET_ERROR_STATE);
+        assert_int_equal(virtio_net_rx_take_one(f->net, 0, 0, &cookie), VIRTIO_NET_ERROR_STATE);
+        assert_int_equal(post(f, 0, 0, FRAME_MIN), VIRTIO_NET_ERROR_STATE);
+        assert_int_equal(post_empty(f, 0), VIRTIO_NET_ERROR_STATE);
+        f->up = false;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------ bad devices */
+
+static void assert_broken(struct fixture *f, int32_t code)
+{
+    struct virtio_net_error_detail detail = last_error_of(f);
+    assert_string_equal(virtio_net_status_name(detail.code), virtio_net_status_name(code));
+    assert_int_equal(statistics_of(f).queues_broken, 1);
+    assert_int_equal(info_of(f).state, VIRTIO_NET_STATE_FAILED);
+    assert_int_equal(virtio_net_recover(f->net), VIRTIO_NET_SUCCESS);
+}
+
+/* Ids that name no slot, slots that the device does not have, and an index that jumps. */
+static const uint32_t bad_ids[] = {3, 15, 16, 17, 0x7fff, 0xffff, 0x10000, 0x10001, 0x80000000, 0xffff0001, 0xffffffff};
+
+static void bad_transmit_elements(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i <= sizeof bad_ids / sizeof bad_ids[0]; i++) {
+            bool jump = i == sizeof bad_ids / sizeof bad_ids[0];
+            begin(f, round, false);
+            f->model->hold_tx = true;
+            for (uint32_t buffer = 0; buffer < 3; buffer++)
+                assert_int_equal(post(f, 0, buffer, FRAME_MIN), buffer);
+            assert_int_equal(model_held(f->model, MODEL_TX), 3);
+            if (jump)
+                model_set_used_index(f->model, MODEL_TX, 4);
+            else
+                model_push_used(f->model, MODEL_TX, bad_ids[i], 0);
+            for (int again = 0; again < 3; again++)
+                assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
+            assert_int_equal(virtio_net_tx_take_one(f->net, 0, 0, &(uint64_t){0}), VIRTIO_NET_ERROR_SLOT);
+            assert_int_equal(post(f, 0, 5, FRAME_MIN), VIRTIO_NET_ERROR_NEEDS_RESET);
+            assert_broken(f, jump ? VIRTIO_NET_ERROR_USED_INDEX : VIRTIO_NET_ERROR_USED_ID);
+            for (uint32_t buffer = 0; buffer < 3; buffer++)
+                assert_sent_back(f, (int32_t)buffer, buffer, VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST);
+            take_down(f);
+        }
+}
+
+static void twice(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        f->model->hold_tx = true;
+        for (uint32_t buffer = 0; buffer < 3; buffer++) {
+            assert_int_equal(post(f, 0, buffer, FRAME_MIN), buffer);
+            assert_int_equal(post_empty(f, buffer), buffer);
+        }
+        (void)model_held(f->model, MODEL_TX);
+        model_push_used(f->model, MODEL_TX, 1, 0);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), 1);
+        assert_sent_back(f, 1, 1, VIRTIO_NET_PACKET_EXTERNAL);
+        model_push_used(f->model, MODEL_TX, 1, 0);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
+        (void)model_held(f->model, MODEL_RX);
+        memset(memory.bytes[SLOTS + 1], 0, FRONT);
+        model_push_used(f->model, MODEL_RX, 1, 100);
+        assert_in_range(take(f, 1, 1), 88, 90);
+        model_push_used(f->model, MODEL_RX, 1, 100);
+        assert_int_equal(take(f, 1, 1), VIRTIO_NET_ERROR_NEEDS_RESET);
+        assert_int_equal(take(f, 0, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
+        assert_int_equal(statistics_of(f).queues_broken, 2);
+        take_down(f);
+    }
+}
+
+static void bad_receive_elements(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i <= sizeof bad_ids / sizeof bad_ids[0]; i++) {
+            bool jump = i == sizeof bad_ids / sizeof bad_ids[0];
+            begin(f, round, false);
+            for (uint32_t buffer = 0; buffer < 3; buffer++)
+                assert_int_equal(post_empty(f, buffer), buffer);
+            assert_int_equal(model_held(f->model, MODEL_RX), 3);
+            if (jump)
+                model_set_used_index(f->model, MODEL_RX, 4);
+            else
+                model_push_used(f->model, MODEL_RX, bad_ids[i], 100);
+            assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
+            for (uint32_t buffer = 0; buffer < 3; buffer++)
+                assert_int_equal(take(f, buffer, buffer), VIRTIO_NET_ERROR_NEEDS_RESET);
+            assert_int_equal(post_empty(f, 5), VIRTIO_NET_ERROR_NEEDS_RESET);
+            assert_broken(f, jump ? VIRTIO_NET_ERROR_USED_INDEX : VIRTIO_NET_ERROR_USED_ID);
+            for (uint32_t buffer = 0; buffer < 3; buffer++)
+                assert_int_equal(take(f, buffer, buffer), 0);
+            take_down(f);
+        }
+}
+
+/* A length that cannot be costs the frame; the buffer comes back with 0. */
+static void bad_lengths(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        uint32_t header = info_of(f).header_length;
+        const uint32_t lengths[] = {0,          1,         header, header + 13, header + ROOM + 1, 0x3fffffff + header + 60,
+                                    0x80000000, UINT32_MAX};
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+            int32_t slot = post_empty(f, 1);
+            (void)model_held(f->model, MODEL_RX);
+            model_push_used(f->model, MODEL_RX, (uint32_t)slot, lengths[i]);
+            assert_int_equal(virtio_net_rx_next(f->net, 0), slot);
+            assert_int_equal(take(f, (uint32_t)slot, 1), 0);
+            queue_forget(&f->model->queue[MODEL_RX], 0);
+        }
+        assert_int_equal(statistics_of(f).rx_dropped_short, 4);
+        assert_int_equal(statistics_of(f).rx_dropped_long, 4);
+        for (uint32_t length = header + 14; length <= header + ROOM; length += ROOM - 14) {
+            int32_t slot = post_empty(f, 2);
+            (void)model_held(f->model, MODEL_RX);
+            model_push_used(f->model, MODEL_RX, (uint32_t)slot, length);
+            memset(frame_of(SLOTS + 2) - header, 0, header);
+            assert_int_equal(take(f, (uint32_t)slot, 2), length - header);
+            queue_forget(&f->model->queue[MODEL_RX], 0);
+        }
+        assert_int_equal(statistics_of(f).rx_frames, 2);
+        take_down(f);
+    }
+}
+
+/* What was not agreed on in a header costs the frame, unless the caller trusts headers. */
+static void bad_headers(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        for (unsigned field = 0; field < 2; field++) {
+            struct model_delivery delivery = {.frame = f->frame, .length = FRAME_MIN, .forged_header = true};
+            delivery.header[field] = 1;
+            int32_t slot = post_empty(f, 1);
+            assert_true(model_rx_deliver_as(f->model, &delivery));
+            assert_int_equal(take(f, (uint32_t)slot, 1), (round & 8) != 0 ? FRAME_MIN : 0);
+        }
+        assert_int_equal(statistics_of(f).rx_dropped_header, (round & 8) != 0 ? 0 : 2);
+        take_down(f);
+    }
+}
+
+TEST_PROGRAM(OVER_VARIANTS(one_at_a_time), OVER_VARIANTS(deep), OVER_VARIANTS(filled_in_any_order), OVER_VARIANTS(interrupts),
+             OVER_VARIANTS(bad_transmit_arguments), OVER_VARIANTS(bad_receive_arguments), OVER_VARIANTS(receive_pool),
+             OVER_VARIANTS(beside_a_pool), OVER_VARIANTS(stop_loses_buffers), OVER_VARIANTS(bad_transmit_elements),
+             OVER_VARIANTS(twice), OVER_VARIANTS(bad_receive_elements), OVER_VARIANTS(bad_lengths), OVER_VARIANTS(bad_headers))
