@@ -17,7 +17,7 @@
 VIRTIO_INLINE void repost(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
 {
     ring_release(ring, slots, slot);
-    ring_hand_over(ring, slot);
+    ring_hand_over(ring);
 }
 
 static VIRTIO_COLD void sync_for_device(const struct virtio_net *net, uint8_t *frame, uint32_t bytes)
@@ -38,9 +38,9 @@ VIRTIO_SMALL void vn_net_rx_fill(struct virtio_net *net)
         uint16_t slot = ring_prepare(ring, slots);
         if (net->sync)
             sync_for_device(net, slots[slot].data, ring->buffer_length);
-        ring_commit(ring, slot);
+        ring_commit(ring);
     }
-    ring_publish(ring);
+    (void)vn_ring_publish(ring, &net->device.transport, false, VIRTIO_NET_SUCCESS);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- examining */
@@ -256,7 +256,6 @@ struct cursor {
     const struct virtio_slot *slots;
     const uint32_t *element;            /* the next used element */
     const struct virtio_slot *position; /* of the slot that it should name */
-    uint16_t *entry;                    /* where the avail ring names the next slot */
     size_t header_length;
     uint32_t shortest; /* used length of a frame */
     uint32_t lengths;  /* of frames that fit, counted from that on */
@@ -270,7 +269,6 @@ VIRTIO_INLINE struct cursor begin(const struct virtio_ring *ring)
         .slots = ring_slots(ring),
         .element = &ring_used_element(ring, ring->used_index)->id,
         .position = ring_position(ring, ring->used_index),
-        .entry = ring_avail_entry(ring, ring->avail_index),
         .header_length = ring->header_length,
         .shortest = shortest,
         .lengths = ring->buffer_length - shortest + 1,
@@ -302,8 +300,6 @@ VIRTIO_INLINE bool take_quickly(struct cursor *at, struct virtio_net_packet *pac
             *unusual = pack_element(id, used_length, HEADER_PLAIN);
             return false;
         }
-        shared_store16(at->entry, slot);
-        at->entry++;
         if (VIRTIO_LIKELY(copy_is_simple(to)))
             copy_words(to, frame, length);
         else
@@ -543,31 +539,32 @@ static VIRTIO_NOINLINE int32_t release(struct virtio_net *net, uint32_t queue_pa
     return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, result);
 }
 
+/* The slot of a packet, and a step to that of the next packet of an array. */
+VIRTIO_INLINE uint16_t next_packet_slot(const uint8_t **at)
+{
+    uint16_t slot = *(const uint16_t *)(const void *)*at;
+    *at += sizeof(struct virtio_net_packet);
+    VIRTIO_STEPPED(*at);
+    return slot;
+}
+
 /* The loop for nearly every burst: frames of the pool in the order in which they were lent. */
 VIRTIO_INLINE uint32_t release_runs(struct virtio_ring *ring, const struct virtio_net_packet *packets, uint32_t count)
 {
     uint32_t left = count;
-    bool in_order = true;
-    while (VIRTIO_LIKELY(left != 0) && in_order) {
+    uint32_t wrong = 0;
+    while (VIRTIO_LIKELY(left != 0) && wrong == 0) {
         uint32_t run = ring_run(ring, ring_first_held(ring), left);
         const struct virtio_slot *position = ring_position(ring, ring_first_held(ring));
-        uint16_t *entry = ring_avail_entry(ring, ring->avail_index);
-        const struct virtio_net_packet *packet = packets;
-        const struct virtio_net_packet *end = packets + run;
-        do {
-            uint16_t slot = packet->slot;
-            if (VIRTIO_UNLIKELY(slot != ring_next_slot(&position)))
-                break;
-            packet++;
-            shared_store16(entry, slot);
-            entry++;
-        } while (packet != end);
-        uint32_t given = (uint32_t)(packet - packets);
-        packets = packet;
+        const uint8_t *at = (const uint8_t *)packets + offsetof(struct virtio_net_packet, slot);
+        wrong = run;
+        while (VIRTIO_LIKELY(next_packet_slot(&at) == ring_next_slot(&position)) && --wrong != 0)
+            continue;
+        uint32_t given = run - wrong;
         ring->held = (uint16_t)(ring->held - given);
         ring->avail_index = (uint16_t)(ring->avail_index + given);
         left -= given;
-        in_order = given == run;
+        packets += given;
     }
     return count - left;
 }
@@ -781,7 +778,7 @@ int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
         vn_ring_place_buffer(ring, slot, packets[done].device_address, packets[done].length);
         if (net->sync)
             sync_for_device(net, slots[slot].data, packets[done].length + ring->header_length);
-        ring_commit(ring, slot);
+        ring_commit(ring);
         packets[done].slot = slot;
     }
     if (done == 0)
@@ -823,7 +820,7 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
             descriptor->length = header_length + length;
             descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
             descriptor->next = 0;
-            ring_hand_over(ring, number);
+            ring_hand_over(ring);
             return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, number);
         }
     }

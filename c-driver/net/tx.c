@@ -187,7 +187,7 @@ static uint16_t post(struct virtio_net *net, const struct virtio_net_packet *pac
     }
     if (VIRTIO_UNLIKELY(net->sync))
         sync_for_device(net, way == WAY_EXTERNAL ? packet->data : slot->data, packet->length);
-    ring_commit(ring, number);
+    ring_commit(ring);
     return number;
 }
 
@@ -246,7 +246,6 @@ VIRTIO_INLINE uint64_t length_and_flags(const struct virtio_net_packet *packet)
 struct cursor {
     const struct virtio_slot *slots;
     const struct virtio_slot *position; /* of the next slot */
-    uint16_t *entry;                    /* where the avail ring names it */
     struct frame_lengths frame_lengths;
     uint64_t lengths; /* of frames that fit, counted from the shortest on */
     bool unaligned;   /* frames were left out that copy_words cannot copy */
@@ -258,7 +257,6 @@ VIRTIO_INLINE struct cursor begin(const struct net_tx *tx)
     return (struct cursor){
         .slots = ring_slots(ring),
         .position = ring_position(ring, ring->avail_index),
-        .entry = ring_avail_entry(ring, ring->avail_index),
         .frame_lengths = ring_frame_lengths(ring),
         .lengths = (uint64_t)tx->pool_frame - ETHERNET_HEADER_BYTES + 1,
     };
@@ -280,8 +278,6 @@ VIRTIO_INLINE bool post_quickly(struct cursor *at, const struct virtio_net_packe
     if (way == WAY_IN_PLACE && VIRTIO_UNLIKELY(packet->slot != slot))
         return false;
     set_frame_length(&at->frame_lengths, slot, (uint32_t)length);
-    shared_store16(at->entry, slot);
-    at->entry++;
     if (way == WAY_COPY && VIRTIO_LIKELY(copy_is_simple(data)))
         copy_words(at->slots[slot].data, data, (uint32_t)length);
     else if (way == WAY_COPY)
@@ -388,7 +384,7 @@ VIRTIO_INLINE int32_t post_external_quickly(struct net_tx *tx, const struct virt
     descriptor->length = header_length + length;
     descriptor->flags = 0;
     descriptor->next = 0;
-    ring_hand_over(ring, number);
+    ring_hand_over(ring);
     return number;
 }
 

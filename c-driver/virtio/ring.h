@@ -77,7 +77,8 @@ struct virtio_ring {
     uint32_t header_length;
     uint32_t length_bias;   /* bytes that the frame's descriptor holds besides the frame */
     uint32_t buffer_length; /* the most that the device may write into a pool buffer, header included; 0: no pool */
-    uint32_t externals;     /* of a ring with a pool: external buffers in flight or held */
+    uint16_t externals;     /* of a ring with a pool: external buffers in flight or held */
+    uint16_t unsettled;     /* entries of the avail ring that may not name the slots at their positions; see ring.c */
 
     uint16_t used_index;
     uint16_t avail_index;
@@ -137,6 +138,12 @@ VIRTIO_INLINE struct virtio_slot *ring_slots(const struct virtio_ring *ring)
 VIRTIO_INLINE uint32_t ring_size(const struct virtio_ring *ring)
 {
     return (uint32_t)ring->slot_mask + 1;
+}
+
+/* Of the avail ring and of the used one: as many as slots, or twice as many. */
+VIRTIO_INLINE uint16_t ring_entries(const struct virtio_ring *ring)
+{
+    return (uint16_t)(ring->ring_mask + 1);
 }
 
 VIRTIO_INLINE uint16_t ring_in_flight(const struct virtio_ring *ring)
@@ -220,14 +227,14 @@ VIRTIO_INLINE bool ring_is_reserved(const struct virtio_ring *ring, const struct
 }
 
 /* Exchanges the slot with the one at this position. */
-void vn_ring_swap(struct virtio_slot *slots, uint16_t slot, uint16_t position) VIRTIO_HIDDEN;
+void vn_ring_swap(struct virtio_ring *ring, uint16_t slot, uint16_t position) VIRTIO_HIDDEN;
 
 /* Brings the slot to the position that a counter points at, and what is there to where the slot was. */
-VIRTIO_INLINE void ring_place(const struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot, uint16_t counter)
+VIRTIO_INLINE void ring_place(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot, uint16_t counter)
 {
     uint16_t position = counter & ring->slot_mask;
     if (VIRTIO_UNLIKELY(slots[position].order != slot))
-        vn_ring_swap(slots, slot, position);
+        vn_ring_swap(ring, slot, position);
 }
 
 /* Behind the avail ring (2.7.10). */
@@ -238,24 +245,16 @@ VIRTIO_INLINE uint16_t *ring_used_event(const struct virtio_ring *ring)
 
 /* ------------------------------------------------------------------------------------------------------------ publishing */
 
-/* Where the avail ring names the slot that a counter points at. */
-VIRTIO_INLINE uint16_t *ring_avail_entry(const struct virtio_ring *ring, uint16_t counter)
+/* Hands the slot at avail_index to the device with the next publish. */
+VIRTIO_INLINE void ring_hand_over(struct virtio_ring *ring)
 {
-    return &ring->avail->ring[counter & ring->ring_mask];
-}
-
-/* Hands a slot to the device with the next publish. It is at avail_index already. */
-VIRTIO_INLINE void ring_hand_over(struct virtio_ring *ring, uint16_t slot)
-{
-    uint16_t counter = ring->avail_index;
-    ring->avail_index = (uint16_t)(counter + 1);
-    shared_store16(ring_avail_entry(ring, counter), slot);
+    ring->avail_index++;
 }
 
 /* The same for a reserved slot. */
-VIRTIO_INLINE void ring_commit(struct virtio_ring *ring, uint16_t slot)
+VIRTIO_INLINE void ring_commit(struct virtio_ring *ring)
 {
-    ring_hand_over(ring, slot);
+    ring_hand_over(ring);
     ring->reserved--;
 }
 
@@ -273,17 +272,12 @@ VIRTIO_INLINE struct frame_lengths ring_frame_lengths(const struct virtio_ring *
 
 _Static_assert(sizeof(struct virtq_descriptor) == 1 << 4, "ring_frame_lengths");
 
+/* The cache line is the device's too, and taken from it only for something new. What is read here decides nothing else. */
 VIRTIO_INLINE void set_frame_length(const struct frame_lengths *lengths, uint16_t slot, uint32_t length)
 {
-    *(uint32_t *)(void *)(lengths->first + ((size_t)slot << lengths->shift)) = length + lengths->bias;
-}
-
-/* 2.7.13.1 to 2.7.13.3: the device sees the entries before it sees the index. Release also keeps the reads of a receive
- * buffer before the device's next write to it, which a write barrier would not. */
-VIRTIO_INLINE void ring_publish(struct virtio_ring *ring)
-{
-    ring->published = ring->avail_index;
-    shared_store_release16(&ring->avail->index, ring->published);
+    uint32_t *field = (uint32_t *)(void *)(lengths->first + ((size_t)slot << lengths->shift));
+    if (shared_load32(field) != length + lengths->bias)
+        *field = length + lengths->bias;
 }
 
 /* Notifies the device of everything published. A trap to the hypervisor, so a call more does not count. Returns `result`, so
@@ -291,7 +285,7 @@ VIRTIO_INLINE void ring_publish(struct virtio_ring *ring)
 int32_t vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport, int32_t result) VIRTIO_HIDDEN;
 /* Notifies the device of what was published, where it wants to be told of it. Returns 1 where it did, else 0. */
 int32_t vn_ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport) VIRTIO_HIDDEN;
-/* Publishes what was committed, and with `kick` does the same. Returns `result`. */
+/* Publishes what was handed over, and with `kick` does the same. Returns `result`. */
 int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport *transport, bool kick,
                         int32_t result) VIRTIO_HIDDEN;
 

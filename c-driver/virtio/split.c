@@ -122,6 +122,7 @@ void vn_ring_lay_out(struct virtio_ring *ring, uint32_t entries, enum virtio_lay
     ring->used = (struct virtq_used *)(void *)(base + at.used);
     ring->avail_event = (const uint16_t *)(const void *)&ring->used->ring[entries];
     ring->ring_mask = (uint16_t)(entries - 1);
+    ring->unsettled = ring_entries(ring);
     ring->layout = (uint8_t)layout;
     ring->frame_descriptors = ring->descriptors;
     ring->frame_shift = 0;
