@@ -292,10 +292,11 @@ VIRTIO_NOINLINE void vn_net_copy_left_out(const struct virtio_ring *ring, const 
     bool receive = ring->device_writes;
     const struct virtio_slot *position = ring_position(ring, receive ? ring->used_index : ring->avail_index);
     const struct virtio_net_packet *end = packets + count;
-    for (; packets != end; packets++) {
-        uint8_t *buffer = slots[ring_next_slot(&position)].data;
-        if (!copy_is_simple(packets->data))
-            vn_copy(receive ? packets->data : buffer, receive ? buffer : packets->data, packets->length);
+    for (; packets != end; packets++, position++) {
+        uint8_t *memory = packets->data;
+        uint8_t *buffer = slots[position->order].data;
+        if (!copy_is_simple(memory))
+            vn_copy(receive ? memory : buffer, receive ? buffer : memory, packets->length);
     }
 }
 

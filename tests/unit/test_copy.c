@@ -2,14 +2,18 @@
  * test_copy.c - the copy of frames: every alignment of both sides, every length up to a few blocks, and those of large frames.
  *
  * Built twice: as the host's compiler takes it, and with every access aligned, which the sanitizers then check. Both buffers end
- * where their memory ends, so that the address sanitizer sees a byte too many.
+ * where their memory ends, so that the address sanitizer sees a byte too many. Where the copy loads words that lie half outside of
+ * the source, which the sanitizer is told to overlook, pages that cannot be read lie around it.
  */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -86,6 +90,38 @@ static void nothing_behind_the_end(void **state)
                 check_end(vn_copy, to, from, bytes);
 }
 
+/* Memory between two pages that nobody may touch. */
+static uint8_t *fenced_page(size_t page)
+{
+    uint8_t *pages = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(pages != MAP_FAILED);
+    assert_int_equal(mprotect(pages, page, PROT_NONE), 0);
+    assert_int_equal(mprotect(pages + 2 * page, page, PROT_NONE), 0);
+    for (size_t i = 0; i < page; i++)
+        pages[page + i] = (uint8_t)(i * 5 + (i >> 8));
+    return pages + page;
+}
+
+/* The source begins or ends with a page, to the byte. */
+static void no_page_is_read_without_need(void **state)
+{
+    (void)state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *memory = fenced_page(page);
+    _Alignas(16) uint8_t target[ALIGNMENTS + 128];
+    for (uint32_t bytes = 0; bytes <= 128; bytes++)
+        for (uint32_t offset = 0; offset < ALIGNMENTS; offset++) {
+            const uint8_t *sources[] = {memory, memory + page - bytes, memory + offset, memory + page - bytes - offset};
+            for (uint32_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+                vn_copy(target + offset, sources[i], bytes);
+                assert_memory_equal(target + offset, sources[i], bytes);
+            }
+        }
+    for (uint32_t offset = 0; offset < ALIGNMENTS; offset++)
+        vn_copy(target + offset / 8, memory + page + offset, 0); /* nothing of it may be touched */
+    assert_int_equal(munmap(memory - page, 3 * page), 0);
+}
+
 static void words(uint8_t *to, const uint8_t *from, uint32_t bytes)
 {
     copy_words(to, from, bytes);
@@ -117,6 +153,7 @@ int main(void)
         cmocka_unit_test(every_alignment_and_length),
         cmocka_unit_test(lengths_of_large_frames),
         cmocka_unit_test(nothing_behind_the_end),
+        cmocka_unit_test(no_page_is_read_without_need),
         cmocka_unit_test(in_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
