@@ -114,14 +114,6 @@ static LOADS_WHOLE_WORDS void copy_shifted(uint8_t *to, const uint8_t *from, uin
     }
 }
 
-/* Without the large blocks of copy_words: frames of aligned memory rarely come here. */
-static void copy_aligned(uint8_t *to, const uint8_t *from, uint32_t bytes)
-{
-    for (; bytes >= 64; bytes -= 64, to += 64, from += 64)
-        copy_64(to, from);
-    copy_rest(to, from, bytes);
-}
-
 static void copy_by_bytes(uint8_t *to, const uint8_t *from, uint32_t bytes)
 {
     volatile uint8_t *target = to; /* volatile: or the compiler calls memcpy */
@@ -144,7 +136,7 @@ void vn_copy(uint8_t *to, const uint8_t *from, uint32_t bytes)
     }
     uint32_t shift = VIRTIO_UNALIGNED_ACCESS ? 0 : (uint32_t)((uintptr_t)from & 7);
     if (shift == 0)
-        copy_aligned(to, from, bytes);
+        copy_words(to, from, bytes);
     else if (bytes != 0)
         copy_shifted(to, from, bytes, shift);
 }
