@@ -4,14 +4,15 @@
 //!
 //! - Completions may be taken in any order: `transmit_complete` takes any token that the device has returned, not the next one only.
 //! - `send` copies the frame to a buffer of its own and returns once it is posted, whatever else is in flight. It refuses a frame below 14 or
-//!   above 1,518 bytes. It takes four pages of DMA memory for each eight frames on their way, 32 frames at most; then it waits for the device.
+//!   above 65,535 bytes. It takes four pages of DMA memory for each eight frames on their way, 32 frames at most; then it waits for the device.
+//!   A frame above 2,032 bytes has memory of its own until it is sent, one at a time.
 //! - `receive_wait` refuses to begin while other receive buffers are posted: they would be filled first.
 //! - A device that breaks a rule is reset by the call that notices. Whatever was posted then comes back, each token with `IoError`, and the next
 //!   call that posts brings the device up again.
 //! - Dropping the driver takes every buffer back from the device, and from the `Hal`.
 
 use super::driver::{Info, NetDevice, Options, Statistics};
-use super::translate::{MIN_BUFFER_LEN, WAIT_LOOKS, check_queue_size, translate};
+use super::translate::{MIN_BUFFER_LEN, MOST_FRAME, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
 use super::virtio_drivers::{BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr, Result};
 use crate::sys::*;
@@ -250,12 +251,12 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Copies a frame and sends it: posts it and returns.
     ///
     /// # Errors
-    /// `InvalidParam` for a frame below 14 or above 1,518 bytes; `DmaError` where the `Hal` has no memory for the copy; `QueueFull` where the slots
+    /// `InvalidParam` for a frame below 14 or above 65,535 bytes; `DmaError` where the `Hal` has no memory for the copy; `QueueFull` where the slots
     /// are taken by requests that [`Self::transmit_complete`] has not ended, or the device sends nothing for long; `IoError` where the device
     /// needed a reset and does not come up.
     pub fn send(&mut self, tx_buf: &[u8]) -> Result {
         if tx_buf.len() > OWN_FRAME {
-            return Err(Error::InvalidParam);
+            return self.send_long(tx_buf);
         }
         for _ in 0..WAIT_LOOKS {
             let Some(place) = self.own_buffer()? else {
@@ -316,7 +317,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     }
 
     /// Posts a header and a frame.
-    #[inline]
+    #[inline(always)]
     fn post(&mut self, posting: &Posting) -> Result<u16> {
         let mut code = self.try_post(posting);
         if code < 0 {
@@ -456,12 +457,65 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         Ok(self.own.free())
     }
 
+    /// Sends a frame that no buffer of `send` holds, from memory that is taken for it: one at a time.
+    #[cold]
+    #[inline(never)]
+    fn send_long(&mut self, frame: &[u8]) -> Result {
+        if frame.len() > MOST_FRAME {
+            return Err(Error::InvalidParam);
+        }
+        for _ in 0..WAIT_LOOKS {
+            if !self.own.has_long() {
+                return self.post_long(frame);
+            }
+            self.take_own_back()?;
+            core::hint::spin_loop();
+        }
+        Err(Error::QueueFull)
+    }
+
+    fn post_long(&mut self, frame: &[u8]) -> Result {
+        let block = Block::for_long::<H>(frame.len()).ok_or(Error::DmaError)?;
+        // SAFETY: the block is large enough, and nobody else has it.
+        let posting = unsafe { block.fill(0, frame, LONG_COOKIE) };
+        let mut outcome = Err(Error::QueueFull);
+        for _ in 0..WAIT_LOOKS {
+            outcome = self.post(&posting);
+            if outcome != Err(Error::QueueFull) || self.own.posted() == 0 {
+                break;
+            }
+            core::hint::spin_loop();
+        }
+        match outcome {
+            Ok(slot) => self.own.set_long(slot),
+            // SAFETY: the device never had it.
+            Err(_) => unsafe { block.free::<H>() },
+        }
+        outcome.map(drop)
+    }
+
+    /// Gives the memory of a long frame back that has been sent.
+    #[cold]
+    #[inline(never)]
+    fn take_long_back(&mut self) {
+        let mut packet = virtio_net_packet { slot: self.own.long_slot, ..Default::default() };
+        // SAFETY: the handle is that of a driver, and there is room for one packet.
+        if unsafe { virtio_net_tx_take(self.net.quiet_handle(), 0, &mut packet) } >= 0 {
+            self.own.forget_long();
+            // SAFETY: the driver has given it back.
+            unsafe { Block::of_long(&packet).free::<H>() };
+        }
+    }
+
     /// Takes the buffers of `send` back that the device has sent. Those of a device that was reset come back too; where it does not confirm
     /// that, an error.
     fn take_own_back(&mut self) -> Result {
         let code = self.look_for_sent();
         if (code < 0 || !self.net.is_usable()) && self.reset() == Reset::Pending {
             return Err(Error::IoError);
+        }
+        if self.own.has_long() {
+            self.take_long_back();
         }
         let net = self.net.quiet_handle();
         // SAFETY: the handle is that of a driver.
@@ -487,7 +541,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
         let mut packet = virtio_net_packet::default();
         // SAFETY: there is room for one packet, here and below.
         while unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, &mut packet, 1) } == 1 {
-            // SAFETY: the driver has given the buffer back. Those of `send` were never shared.
+            // SAFETY: the driver has given the buffer back.
             unsafe { unshare::<H>(&packet, BufferDirection::DriverToDevice) };
         }
         // SAFETY: as above.
@@ -535,13 +589,17 @@ impl Posting {
     }
 }
 
-/// Takes a buffer back from the `Hal` that [`Posting::behind`] has described, and that the caller did not complete.
+/// Takes a buffer back from the `Hal` that [`Posting::behind`] has described, and that the caller did not complete. Those of `send` were never
+/// shared: a long one is freed, the others are at the end.
 ///
 /// # Safety
 /// It was shared, and its owner keeps it in place until the driver is gone.
 unsafe fn unshare<H: Hal>(packet: &virtio_net_packet, direction: BufferDirection) {
-    if packet.cookie == OWN_COOKIE {
-        return;
+    match packet.cookie {
+        OWN_COOKIE => return,
+        // SAFETY: the cookie is that of no other buffer, which the device uses no more.
+        LONG_COOKIE => return unsafe { Block::of_long(packet).free::<H>() },
+        _ => {}
     }
     let header = (packet.device_address - packet.cookie) as usize;
     // SAFETY: the header precedes the frame in the same buffer.
@@ -557,16 +615,20 @@ unsafe fn unshare<H: Hal>(packet: &virtio_net_packet, direction: BufferDirection
 
 // ------------------------------------------------------------------------------------------------------------- for send
 
-/// Buffers that `send` copies to, at most: bits of a word.
+/// Buffers that `send` copies to, at most.
 const OWN_BUFFERS: usize = 32;
-/// Bytes of each: a header, and the longest frame.
+/// The place behind them: the memory of a long frame.
+const LONG: usize = OWN_BUFFERS;
+/// Bytes of each: a header, and a frame.
 const OWN_BYTES: usize = 2048;
-/// The longest frame that `send` takes.
-const OWN_FRAME: usize = 1518;
+/// The longest frame that one holds.
+const OWN_FRAME: usize = OWN_BYTES - OWN_OFFSET;
 /// Where the frame begins in its buffer: behind the header, and 16-byte aligned.
 const OWN_OFFSET: usize = 16;
 /// The cookie of such a buffer, which is no address of a shared one.
 const OWN_COOKIE: u64 = 0;
+/// The cookie of a long frame, which is none either: a header precedes a shared frame, and this one's is at a page's start.
+const LONG_COOKIE: u64 = 1;
 /// Buffers of a block of DMA memory: four pages.
 const BLOCK_BUFFERS: usize = 8;
 
@@ -578,15 +640,65 @@ struct Block {
     pages: usize,
 }
 
+impl Block {
+    /// Memory for a frame of so many bytes, which the cookie [`LONG_COOKIE`] will tell.
+    fn for_long<H: Hal>(bytes: usize) -> Option<Self> {
+        let pages = (OWN_OFFSET + bytes).div_ceil(PAGE_SIZE);
+        let (address, memory) = H::dma_alloc(pages, BufferDirection::DriverToDevice);
+        (address != 0).then_some(Self { address, memory, pages })
+    }
+
+    /// The block of a long frame that came back.
+    ///
+    /// # Safety
+    /// The packet's cookie is [`LONG_COOKIE`].
+    unsafe fn of_long(packet: &virtio_net_packet) -> Self {
+        Self {
+            address: packet.device_address - OWN_OFFSET as u64,
+            // SAFETY: the frame lies so far behind the start of a block.
+            memory: unsafe { NonNull::new_unchecked(packet.data.sub(OWN_OFFSET)) },
+            pages: (OWN_OFFSET + packet.length as usize).div_ceil(PAGE_SIZE),
+        }
+    }
+
+    /// # Safety
+    /// This is what `dma_alloc` returned, and nobody uses it any more.
+    unsafe fn free<H: Hal>(self) {
+        // SAFETY: by the caller's promise.
+        unsafe { H::dma_dealloc(self.address, self.memory, self.pages) };
+    }
+
+    /// Copies a frame to the buffer that begins at `start`.
+    ///
+    /// # Safety
+    /// The buffer is the driver's, and holds the frame behind [`OWN_OFFSET`].
+    #[inline]
+    unsafe fn fill(&self, start: usize, frame: &[u8], cookie: u64) -> Posting {
+        let offset = start + OWN_OFFSET;
+        // SAFETY: by the caller's promise.
+        let data = unsafe { self.memory.add(offset) };
+        // SAFETY: as above; and the frame is not in memory that only the driver knows.
+        unsafe { virtio_net_copy(data.as_ptr().cast(), frame.as_ptr().cast(), frame.len() as u32) };
+        Posting {
+            frame: data.as_ptr(),
+            length: frame.len() as u32,
+            device_address: self.address + offset as u64,
+            cookie,
+        }
+    }
+}
+
 /// The buffers of `send`, in blocks that are asked for when they are needed. Their headers are zero, and stay that.
 #[derive(Default)]
 struct OwnBuffers {
     blocks: [Option<Block>; OWN_BUFFERS / BLOCK_BUFFERS],
-    /// A bit for each buffer that there is, and for each of these that is free.
-    all: u32,
-    free: u32,
+    /// A bit for each buffer that there is, and for each of these that is free; and in the first one for a long frame, which is on its way.
+    all: u64,
+    free: u64,
     /// The slot that each other one is posted with.
     slots: [u16; OWN_BUFFERS],
+    /// That of the long frame.
+    long_slot: u16,
 }
 
 impl OwnBuffers {
@@ -615,13 +727,13 @@ impl OwnBuffers {
 
     /// Gives all memory back. The device has none of it.
     fn free_all<H: Hal>(&mut self) {
-        for Block { address, memory, pages } in self.blocks.iter_mut().filter_map(Option::take) {
+        for block in self.blocks.iter_mut().filter_map(Option::take) {
             // SAFETY: this is what `dma_alloc` returned, and nobody uses it any more.
-            unsafe { H::dma_dealloc(address, memory, pages) };
+            unsafe { block.free::<H>() };
         }
     }
 
-    /// How many are posted.
+    /// How many are posted, a long one counted.
     fn posted(&self) -> usize {
         (self.all & !self.free).count_ones() as usize
     }
@@ -635,16 +747,16 @@ impl OwnBuffers {
         (self.free != 0).then_some(self.free.trailing_zeros() as usize)
     }
 
-    /// Whether one is posted with this slot.
+    /// Whether one is posted with this slot, or a long one.
     fn has(&self, slot: u16) -> bool {
-        let mut found = false;
+        let mut found = self.has_long() && self.long_slot == slot;
         self.each_posted(|_, own| found |= own == slot);
         found
     }
 
-    /// Calls `look` with each that is posted, and its slot.
+    /// Calls `look` with the bit of each that is posted, but for a long one, and its slot.
     fn each_posted(&self, mut look: impl FnMut(u32, u16)) {
-        let mut posted = self.all & !self.free;
+        let mut posted = (self.all & !self.free) as u32;
         while posted != 0 {
             let place = posted.trailing_zeros();
             posted &= posted - 1;
@@ -654,13 +766,13 @@ impl OwnBuffers {
 
     /// Those are free again whose slots `has_come_back` says have.
     fn set_free_where(&mut self, mut has_come_back: impl FnMut(u16) -> bool) {
-        let mut free = self.free;
+        let mut free = 0;
         self.each_posted(|bit, slot| {
             if has_come_back(slot) {
                 free |= bit
             }
         });
-        self.free = free;
+        self.free |= u64::from(free);
     }
 
     fn set_posted(&mut self, place: usize, slot: u16) {
@@ -671,16 +783,20 @@ impl OwnBuffers {
     /// Copies a frame of at most [`OWN_FRAME`] bytes to a free buffer.
     fn fill(&mut self, place: usize, frame: &[u8]) -> Result<Posting> {
         let block = self.blocks[place / BLOCK_BUFFERS].ok_or(Error::DmaError)?;
-        let offset = place % BLOCK_BUFFERS * OWN_BYTES + OWN_OFFSET;
         // SAFETY: `place` is a buffer of the block.
-        let data = unsafe { block.memory.add(offset) };
-        // SAFETY: the frame fits behind the offset, and is not in memory that only the driver knows.
-        unsafe { virtio_net_copy(data.as_ptr().cast(), frame.as_ptr().cast(), frame.len() as u32) };
-        Ok(Posting {
-            frame: data.as_ptr(),
-            length: frame.len() as u32,
-            device_address: block.address + offset as u64,
-            cookie: OWN_COOKIE,
-        })
+        Ok(unsafe { block.fill(place % BLOCK_BUFFERS * OWN_BYTES, frame, OWN_COOKIE) })
+    }
+
+    fn has_long(&self) -> bool {
+        self.all & 1 << LONG != 0
+    }
+
+    fn set_long(&mut self, slot: u16) {
+        self.all |= 1 << LONG;
+        self.long_slot = slot;
+    }
+
+    fn forget_long(&mut self) {
+        self.all &= !(1 << LONG);
     }
 }

@@ -7,7 +7,6 @@ use crate::sys::*;
 /// Bytes of a receive buffer at least, header included: the largest frame without a tag, and the header.
 pub(crate) const MIN_BUFFER_LEN: usize = 1526;
 /// Bytes of the longest frame.
-#[cfg(feature = "alloc")]
 pub(crate) const MOST_FRAME: usize = 65_535;
 /// How often a full queue is looked at before `send` gives up, and frames in flight before `drop` does.
 pub(crate) const WAIT_LOOKS: usize = 1_000_000;

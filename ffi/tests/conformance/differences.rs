@@ -588,6 +588,35 @@ fn d25_a_broken_raw_queue() {
     assert_eq!(unsafe { net.receive_complete(token, &mut memory) }, Ok((HEADER_ROOM, 60)));
 }
 
+/// Frames longer than any Ethernet has are sent on both sides, up to what a frame can be.
+#[test]
+fn d26_the_longest_frames() {
+    for kind in KINDS {
+        let longer = [2032, 2033, 4080, 4081, 9018, 65_535].map(|length| frame(length, 1));
+        let (plug, card) = machine(kind);
+        let mut theirs = original::raw::<16>(&card);
+        for frame in &longer {
+            let (result, sent) = served(&card, || theirs.send(frame));
+            assert!(result.is_ok() && sent == std::slice::from_ref(frame), "{}", kind.name);
+        }
+        let (result, sent) = served(&card, || theirs.send(&[1; 65_536]));
+        assert_eq!((result, sent.len()), (Ok(()), 1));
+        drop(theirs);
+        drop(Forgiven(plug));
+        let (plug, card) = machine(kind);
+        let mut net = ours::raw::<16>(&card);
+        let before = plug.live();
+        for frame in &longer {
+            net.send(frame).unwrap();
+            assert_eq!(card.sent(), std::slice::from_ref(frame), "{}", kind.name);
+        }
+        assert_eq!(net.send(&[1; 65_536]), Err(Error::InvalidParam));
+        net.send(&longer[1]).unwrap();
+        net.send(&longer[0]).unwrap();
+        assert_eq!(plug.live().0 - before.0, 5, "four pages for short frames, and the last long one's");
+    }
+}
+
 /// The least that is a frame is its Ethernet header.
 #[test]
 fn d27_received_frames_without_an_ethernet_header() {

@@ -166,7 +166,7 @@ fn wrong_buffers_are_refused() {
         let short = with_header(&net, &frame(13, 1));
         assert_eq!(begin(&mut net, &short), Err(Error::InvalidParam));
         assert_eq!(begin(&mut net, &short[..9]), Err(Error::InvalidParam));
-        for length in [0, 13, 1519] {
+        for length in [0, 13, 65_536] {
             assert_eq!(net.send(&vec![0; length]), Err(Error::InvalidParam), "{length} bytes");
         }
         let (shared, unshared) = shares(&plug);
@@ -491,6 +491,63 @@ fn sending_takes_memory_as_it_is_needed() {
             }
             assert_eq!(card.sent(), (0..slots_first).map(|number| frame(700, number)).collect::<Vec<_>>());
         }
+        drop(net);
+        assert_eq!(plug.live(), (0, 0));
+    }
+}
+
+/// Frames that no buffer of `send` holds have memory of their own, one at a time, which goes back in every way out.
+#[test]
+fn sending_long_frames() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<4>(&card);
+        let before = plug.live().0;
+        for length in [2033, 4080, 4081, 9018, 65_535].into_iter().cycle().take(20) {
+            net.send(&frame(length, 1)).unwrap();
+            assert_eq!(plug.live().0 - before, (16 + length).div_ceil(4096));
+            assert_eq!(card.sent(), [frame(length, 1)], "{}", kind.name);
+            assert_eq!(net.poll_transmit(), None);
+            assert_eq!(plug.live().0, before);
+        }
+
+        // The device sends none: the next long one waits with a limit, requests and short ones do not.
+        net.send(&frame(9000, 1)).unwrap();
+        let buffer = with_header(&net, &frame(60, 2));
+        let token = begin(&mut net, &buffer).unwrap();
+        net.send(&frame(60, 3)).unwrap();
+        if kind.name == KINDS[0].name {
+            assert_eq!(net.send(&frame(9000, 4)), Err(Error::QueueFull));
+        }
+        assert_eq!(card.sent(), [frame(9000, 1), frame(60, 2), frame(60, 3)]);
+        assert_eq!((net.poll_transmit(), complete(&mut net, token, &buffer)), (Some(token), Ok(0)));
+        let short = plug.live().0;
+
+        // No memory in one piece; no slot.
+        plug.longest_run.store(4, Ordering::Relaxed);
+        assert_eq!(net.send(&frame(65_535, 1)), Err(Error::DmaError));
+        plug.longest_run.store(usize::MAX, Ordering::Relaxed);
+        let buffers = [5, 6, 7, 8].map(|number| with_header(&net, &frame(60, number)));
+        let tokens = buffers.each_ref().map(|buffer| begin(&mut net, buffer).unwrap());
+        assert_eq!(net.send(&frame(9000, 1)), Err(Error::QueueFull));
+        assert_eq!(card.sent().len(), 4);
+        for (token, buffer) in tokens.into_iter().zip(&buffers) {
+            assert_eq!(complete(&mut net, token, buffer), Ok(0));
+        }
+        assert_eq!(plug.live().0, short);
+
+        // A device that breaks a rule; one that is reset only later; the end.
+        net.send(&frame(9000, 1)).unwrap();
+        card.forge(TX, 77, 0);
+        net.send(&frame(9000, 2)).unwrap();
+        assert_eq!((card.sent(), plug.live().0), (vec![frame(9000, 2)], short + 3), "{}", kind.name);
+        net.send(&frame(9000, 3)).unwrap();
+        card.forge(TX, 77, 0);
+        card.change(|config| config.resets = 0);
+        assert_eq!(net.send(&frame(9000, 4)), Err(Error::IoError));
+        assert_eq!(plug.live().0, short + 3, "the device may still read it");
+        card.change(|config| config.resets = usize::MAX);
+        net.send(&frame(9000, 5)).unwrap();
         drop(net);
         assert_eq!(plug.live(), (0, 0));
     }
