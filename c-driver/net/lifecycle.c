@@ -140,7 +140,7 @@ _Static_assert(offsetof(struct virtio_net_transport, flags) == offsetof(struct t
                    offsetof(struct virtio_net_platform, flags) == offsetof(struct table, flags),
                "the tables begin alike");
 
-/* Flags and functions of a newer header would have a meaning that this library does not know; `known` is the size that it knows. */
+/* Flags and functions of a newer header would have a meaning that this library does not know. What it knows is `known` bytes. */
 static int32_t check_table(struct virtio_net *net, uint32_t number, const void *table, uint32_t known, uint32_t needed)
 {
     const struct table *head = table;
@@ -464,17 +464,13 @@ static void give_back(struct virtio_net *net, bool quarantine)
     struct virtio_device *device = &net->device;
     uint64_t bytes = vn_dma_pool_free(device, &net->rx.ring, &net->rx.pool, quarantine);
     bytes += vn_dma_pool_free(device, &net->tx.ring, &net->tx.pool, quarantine);
-    if (quarantine) {
-        bytes += net->rx.ring.memory.address != NULL ? net->rx.ring.memory_bytes : 0;
-        bytes += net->tx.ring.memory.address != NULL ? net->tx.ring.memory_bytes : 0;
-        net->rx.ring.memory.address = net->tx.ring.memory.address = NULL;
-        counter_add(&net->quarantined_bytes, bytes);
-        vn_log(&device->transport, device->log_level, VIRTIO_NET_LOG_ERROR, VIRTIO_NET_ERROR_RESET_TIMEOUT,
-               "memory that the device may still write is not given back; bytes, 0", bytes, 0);
+    bytes += vn_dma_ring_free(device, &net->rx.ring, quarantine);
+    bytes += vn_dma_ring_free(device, &net->tx.ring, quarantine);
+    if (!quarantine)
         return;
-    }
-    vn_dma_ring_free(device, &net->rx.ring);
-    vn_dma_ring_free(device, &net->tx.ring);
+    counter_add(&net->quarantined_bytes, bytes);
+    vn_log(&device->transport, device->log_level, VIRTIO_NET_LOG_ERROR, VIRTIO_NET_ERROR_RESET_TIMEOUT,
+           "memory that the device may still write is not given back; bytes, 0", bytes, 0);
 }
 
 /* The bottom of the error ladder. The error that is reported is the first one. */

@@ -12,14 +12,6 @@
 
 /* --------------------------------------------------------------------------------------------------------------- posting */
 
-/* A held slot becomes the device's with the next publish. With a pool every slot is in flight or held, so the one that is free is
- * at avail_index. */
-VIRTIO_INLINE void repost(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t slot)
-{
-    ring_release(ring, slots, slot);
-    ring_hand_over(ring);
-}
-
 static VIRTIO_COLD void sync_for_device(const struct virtio_net *net, uint8_t *frame, uint32_t bytes)
 {
     const struct virtio_transport *transport = &net->device.transport;
@@ -35,7 +27,7 @@ VIRTIO_SMALL void vn_net_rx_fill(struct virtio_net *net)
     if (net->rx.pool.slots == 0)
         return;
     while (ring_free(ring) != 0) {
-        uint16_t slot = ring_prepare(ring, slots);
+        uint16_t slot = vn_ring_prepare(ring);
         if (net->sync)
             sync_for_device(net, slots[slot].data, ring->buffer_length);
         ring_commit(ring);
@@ -102,7 +94,7 @@ static bool is_frame(const struct virtio_net *net, const uint8_t *frame, uint32_
 }
 
 /* How many used elements there are. */
-VIRTIO_INLINE int32_t look(struct virtio_net *net)
+static VIRTIO_SMALL int32_t look(struct virtio_net *net)
 {
     int32_t ready = ring_ready(&net->rx.ring);
     return VIRTIO_LIKELY(ready >= 0) ? ready : vn_net_broken(net, &net->rx.ring);
@@ -141,16 +133,29 @@ VIRTIO_INLINE uint64_t read_element(const struct virtq_used_element *element)
     return pack_element(id, length, HEADER_UNREAD);
 }
 
-/* The slot at used_index, which was taken, or whose frame is bad, is posted again. */
-static VIRTIO_NOINLINE void give_up(struct virtio_net *net, uint16_t number)
+/* A held slot's way back: posted again. An external one is free, and its buffer its owner's. One of a queue that is stopped or
+ * broken is free until the next start posts it. */
+static VIRTIO_SMALL void give_back(struct virtio_net *net, uint16_t slot)
 {
     struct virtio_ring *ring = &net->rx.ring;
     struct virtio_slot *slots = ring_slots(ring);
-    if (VIRTIO_UNLIKELY(net->sync))
-        sync_for_device(net, slots[number].data, ring->buffer_length);
-    ring->used_index++;
-    ring->held++;
-    repost(ring, slots, number);
+    bool posted = net->rx.pool_frame != 0 && ring_is_usable(ring);
+    if (net->rx.pool_frame == 0)
+        slots[slot].length = 0;
+    if (posted && net->sync)
+        sync_for_device(net, slots[slot].data, ring->buffer_length);
+    /* With a pool every slot is in flight or held, so the one that is free then is at avail_index. */
+    vn_ring_let_go(ring, slot);
+    if (posted)
+        ring_hand_over(ring);
+}
+
+/* The slot at used_index, which was taken, or whose frame is bad, is posted again. */
+static VIRTIO_SMALL void give_up(struct virtio_net *net, uint16_t number)
+{
+    net->rx.ring.used_index++;
+    net->rx.ring.held++;
+    give_back(net, number);
 }
 
 /* Gives the caller the frame of the slot at used_index. */
@@ -481,8 +486,9 @@ int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t
 int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count)
 {
-    if (net != NULL && packets != NULL && (queue_pair | flags) == 0 && ring_is_bare(&net->rx.ring))
-        return peek_external(net, packets, count);
+    if (net != NULL && packets != NULL && (queue_pair | flags) == 0 && ring_is_bare(&net->rx.ring) &&
+        VIRTIO_LIKELY(net->rx.peek_external != NULL))
+        return net->rx.peek_external(net, packets, count);
     return receive_quickly(net, queue_pair, flags, packets, count, WAY_LEND);
 }
 
@@ -492,24 +498,6 @@ int32_t virtio_net_rx_peek(struct virtio_net *net, uint32_t queue_pair, uint32_t
 static bool is_lent(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t slot)
 {
     return ring_is_held(ring, slots, slot) && (slots[slot].length & VIRTIO_SLOT_LOST) == 0;
-}
-
-/* A held slot's way back: posted again. An external one is free, and its buffer its owner's. One of a queue that is stopped or
- * broken is free until the next start posts it. */
-static void give_back(struct virtio_net *net, uint16_t slot)
-{
-    struct virtio_ring *ring = &net->rx.ring;
-    struct virtio_slot *slots = ring_slots(ring);
-    if (net->rx.pool_frame == 0) {
-        slots[slot].length = 0;
-    }
-    if (net->rx.pool_frame == 0 || !ring_is_usable(ring)) {
-        ring_release(ring, slots, slot);
-        return;
-    }
-    if (VIRTIO_UNLIKELY(net->sync))
-        sync_for_device(net, slots[slot].data, ring->buffer_length);
-    repost(ring, slots, slot);
 }
 
 /* The oldest slot that is held, in a ring where nothing waits to be published: free, and its buffer its owner's. */
@@ -766,11 +754,12 @@ int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
     struct virtio_slot *slots = ring_slots(ring);
     int32_t code = VIRTIO_NET_SUCCESS;
     uint32_t done = 0;
+    net->rx.peek_external = peek_external;
     for (; done < count; done++) {
         code = check_external(net, &packets[done]);
         if (code < 0)
             break;
-        uint16_t slot = ring_prepare(ring, slots);
+        uint16_t slot = vn_ring_prepare(ring);
         slots[slot].cookie = packets[done].cookie;
         slots[slot].data = packets[done].data;
         slots[slot].device_address = packets[done].device_address;

@@ -102,28 +102,6 @@ static int32_t make_room(struct virtio_net *net)
     return code < 0 ? code : VIRTIO_NET_ERROR_QUEUE_FULL;
 }
 
-/* Whether a frame can be posted; of one that is copied or external also whether there is a slot for it. */
-static VIRTIO_SMALL int32_t check(struct virtio_net *net, const struct virtio_net_packet *packet, enum way way)
-{
-    const struct virtio_ring *ring = &net->tx.ring;
-    uint32_t longest = way == WAY_EXTERNAL ? net->tx.max_frame : net->tx.pool_frame;
-    uint32_t flags = way == WAY_COPY ? 0 : packet->flags;
-    if (way == WAY_EXTERNAL)
-        flags &= ~(uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
-    if (way == WAY_IN_PLACE && !ring_is_reserved(ring, ring_slots(ring), packet->slot))
-        return VIRTIO_NET_ERROR_SLOT;
-    if (flags != 0)
-        return VIRTIO_NET_ERROR_UNSUPPORTED;
-    if (way != WAY_IN_PLACE && packet->data == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    if (way == WAY_EXTERNAL &&
-        (packet->device_address < ring->header_length || packet->device_address + packet->length < packet->device_address))
-        return VIRTIO_NET_ERROR_DMA_ADDRESS;
-    if (packet->length - ETHERNET_HEADER_BYTES > longest - ETHERNET_HEADER_BYTES)
-        return packet->length < ETHERNET_HEADER_BYTES ? VIRTIO_NET_ERROR_FRAME_EMPTY : VIRTIO_NET_ERROR_FRAME_TOO_LONG;
-    return VIRTIO_NET_SUCCESS;
-}
-
 static VIRTIO_COLD void sync_for_device(const struct virtio_net *net, uint8_t *frame, uint32_t length)
 {
     const struct virtio_transport *transport = &net->device.transport;
@@ -165,30 +143,81 @@ VIRTIO_INLINE void keep_external(struct virtio_ring *ring, struct virtio_slot *s
         clear_header(packet->data, ring->header_length);
 }
 
-/* Hands a frame that was checked to the device with the next publish. Returns its slot. */
-static uint16_t post(struct virtio_net *net, const struct virtio_net_packet *packet, enum way way)
+/* A frame's way to the device in general: posts it with the next publish. Returns its slot, or why it cannot be posted. An external one
+ * is told its slot. */
+typedef int32_t (*post_function)(struct virtio_net *net, struct virtio_net_packet *packet);
+
+static VIRTIO_SMALL uint32_t room(const struct virtio_ring *ring)
+{
+    return ring_free(ring);
+}
+
+static VIRTIO_SMALL int32_t check_length(uint32_t length, uint32_t longest)
+{
+    if (length - ETHERNET_HEADER_BYTES <= longest - ETHERNET_HEADER_BYTES)
+        return VIRTIO_NET_SUCCESS;
+    return length < ETHERNET_HEADER_BYTES ? VIRTIO_NET_ERROR_FRAME_EMPTY : VIRTIO_NET_ERROR_FRAME_TOO_LONG;
+}
+
+static VIRTIO_SMALL int32_t commit(struct virtio_net *net, uint16_t number, uint8_t *frame, uint32_t length)
+{
+    if (net->sync)
+        sync_for_device(net, frame, length);
+    ring_commit(&net->tx.ring);
+    return number;
+}
+
+/* The same for a frame in the slot's own buffer. */
+static VIRTIO_SMALL int32_t commit_pooled(struct virtio_net *net, uint16_t number, uint32_t length)
+{
+    const struct frame_lengths frame_lengths = ring_frame_lengths(&net->tx.ring);
+    set_frame_length(&frame_lengths, number, length);
+    return commit(net, number, ring_slots(&net->tx.ring)[number].data, length);
+}
+
+static VIRTIO_SMALL int32_t post_copy(struct virtio_net *net, struct virtio_net_packet *packet)
+{
+    if (packet->data == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    int32_t code = check_length(packet->length, net->tx.pool_frame);
+    if (code < 0)
+        return code;
+    uint16_t number = vn_ring_prepare(&net->tx.ring);
+    vn_copy(ring_slots(&net->tx.ring)[number].data, packet->data, packet->length);
+    return commit_pooled(net, number, packet->length);
+}
+
+static VIRTIO_SMALL int32_t post_in_place(struct virtio_net *net, struct virtio_net_packet *packet)
 {
     struct virtio_ring *ring = &net->tx.ring;
     struct virtio_slot *slots = ring_slots(ring);
-    uint16_t number = packet->slot;
-    if (way == WAY_IN_PLACE)
-        ring_place(ring, slots, number, ring->avail_index);
-    else
-        number = ring_prepare(ring, slots);
-    struct virtio_slot *slot = &slots[number];
-    if (way == WAY_COPY)
-        vn_copy(slot->data, packet->data, packet->length);
-    if (way == WAY_EXTERNAL) {
-        keep_external(ring, slot, packet);
-        vn_ring_place_buffer(ring, number, packet->device_address, packet->length);
-    } else {
-        const struct frame_lengths frame_lengths = ring_frame_lengths(ring);
-        set_frame_length(&frame_lengths, number, packet->length);
-    }
-    if (VIRTIO_UNLIKELY(net->sync))
-        sync_for_device(net, way == WAY_EXTERNAL ? packet->data : slot->data, packet->length);
-    ring_commit(ring);
-    return number;
+    if (!ring_is_reserved(ring, slots, packet->slot))
+        return VIRTIO_NET_ERROR_SLOT;
+    if (packet->flags != 0)
+        return VIRTIO_NET_ERROR_UNSUPPORTED;
+    int32_t code = check_length(packet->length, net->tx.pool_frame);
+    if (code < 0)
+        return code;
+    vn_ring_bring(ring, packet->slot, ring->avail_index);
+    return commit_pooled(net, packet->slot, packet->length);
+}
+
+static VIRTIO_SMALL int32_t post_external(struct virtio_net *net, struct virtio_net_packet *packet)
+{
+    struct virtio_ring *ring = &net->tx.ring;
+    if ((packet->flags & ~(uint32_t)VIRTIO_NET_PACKET_HAS_HEADER) != 0)
+        return VIRTIO_NET_ERROR_UNSUPPORTED;
+    if (packet->data == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    if (packet->device_address < ring->header_length || packet->device_address + packet->length < packet->device_address)
+        return VIRTIO_NET_ERROR_DMA_ADDRESS;
+    int32_t code = check_length(packet->length, net->tx.max_frame);
+    if (code < 0)
+        return code;
+    packet->slot = vn_ring_prepare(ring);
+    keep_external(ring, &ring_slots(ring)[packet->slot], packet);
+    vn_ring_place_buffer(ring, packet->slot, packet->device_address, packet->length);
+    return commit(net, packet->slot, packet->data, packet->length);
 }
 
 /* The end of each burst that posted something. */
@@ -199,11 +228,10 @@ VIRTIO_INLINE int32_t finish(struct virtio_net *net, uint32_t flags, int32_t res
     return vn_ring_publish(&net->tx.ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, result);
 }
 
-/* Every way of sending, one frame after the other. `told` is where the caller of WAY_EXTERNAL wants to know the slots. The first
- * `done` frames, of `bytes`, were posted quickly. */
+/* Every way of sending, one frame after the other. The first `done` frames, of `bytes`, were posted quickly. */
 static VIRTIO_SMALL int32_t transmit(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
-                                     const struct virtio_net_packet *packets, struct virtio_net_packet *told, uint32_t count,
-                                     enum way way, uint32_t done, uint64_t bytes)
+                                     struct virtio_net_packet *packets, uint32_t count, enum way way, post_function post,
+                                     uint32_t done, uint64_t bytes)
 {
     if (!net_acceptable(net, packets, NET_QUEUE_TX, queue_pair, flags & ~TX_FLAGS))
         return vn_net_refuse(net, packets, NET_QUEUE_TX, queue_pair, flags & ~TX_FLAGS);
@@ -212,16 +240,13 @@ static VIRTIO_SMALL int32_t transmit(struct virtio_net *net, uint32_t queue_pair
     struct virtio_ring *ring = &net->tx.ring;
     count = clamp(count);
     int32_t code = VIRTIO_NET_SUCCESS;
-    if (way != WAY_IN_PLACE && ring_free(ring) < count - done)
+    if (way != WAY_IN_PLACE && room(ring) < count - done)
         code = make_room(net);
     for (; code >= 0 && done < count; done++) {
-        code = way != WAY_IN_PLACE && ring_free(ring) == 0 ? VIRTIO_NET_ERROR_QUEUE_FULL : check(net, &packets[done], way);
+        code = way != WAY_IN_PLACE && room(ring) == 0 ? VIRTIO_NET_ERROR_QUEUE_FULL : post(net, &packets[done]);
         if (code < 0)
             break;
-        uint16_t slot = post(net, &packets[done], way);
         bytes += packets[done].length;
-        if (told != NULL)
-            told[done].slot = slot;
     }
     if (code == VIRTIO_NET_ERROR_QUEUE_FULL)
         counter_add(&net->tx.full, 1);
@@ -234,6 +259,12 @@ static VIRTIO_SMALL int32_t transmit(struct virtio_net *net, uint32_t queue_pair
         return (int32_t)done;
     }
     return finish(net, flags, (int32_t)done, done, bytes);
+}
+
+/* Takes `const` off packets for the ways that write none. */
+VIRTIO_INLINE struct virtio_net_packet *only_read(const struct virtio_net_packet *packets)
+{
+    return (struct virtio_net_packet *)(uintptr_t)packets;
 }
 
 /* Both are looked at by one test: they are neighbours. */
@@ -348,7 +379,7 @@ int32_t virtio_net_tx_commit(struct virtio_net *net, uint32_t queue_pair, uint32
         if (VIRTIO_LIKELY(done == count))
             return finish(net, flags, (int32_t)done, done, bytes);
     }
-    return transmit(net, queue_pair, flags, packets, NULL, count, WAY_IN_PLACE, done, bytes);
+    return transmit(net, queue_pair, flags, only_read(packets), count, WAY_IN_PLACE, post_in_place, done, bytes);
 }
 
 /* Whether free slots can be taken quickly: they come next, where the caller has reserved none. */
@@ -407,7 +438,7 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
         if (VIRTIO_LIKELY(done == count))
             return finish(net, flags, (int32_t)done, done, bytes);
     }
-    return transmit(net, queue_pair, flags, packets, packets, count, WAY_EXTERNAL, done, bytes);
+    return transmit(net, queue_pair, flags, packets, count, WAY_EXTERNAL, post_external, done, bytes);
 }
 
 /* The flags of virtio_net_tx_post_one, of the call and of the frame. */
@@ -423,7 +454,7 @@ static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pa
     packet.device_address = device_address;
     packet.length = length;
     packet.flags = flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
-    int32_t posted = transmit(net, queue_pair, flags & ~packet.flags, &packet, &packet, 1, WAY_EXTERNAL, 0, 0);
+    int32_t posted = transmit(net, queue_pair, flags & ~packet.flags, &packet, 1, WAY_EXTERNAL, post_external, 0, 0);
     return posted < 0 ? posted : packet.slot;
 }
 
@@ -457,7 +488,7 @@ int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint3
         if (VIRTIO_LIKELY(done == count))
             return finish(net, flags, (int32_t)done, done, bytes);
     }
-    return transmit(net, queue_pair, flags, packets, NULL, count, WAY_COPY, done, bytes);
+    return transmit(net, queue_pair, flags, only_read(packets), count, WAY_COPY, post_copy, done, bytes);
 }
 
 static VIRTIO_COLD int32_t send_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const void *frame,
@@ -466,7 +497,7 @@ static VIRTIO_COLD int32_t send_slowly(struct virtio_net *net, uint32_t queue_pa
     struct virtio_net_packet packet;
     packet.data = (uint8_t *)(uintptr_t)frame; /* only read, as that of every packet of a burst */
     packet.length = length;
-    int32_t sent = transmit(net, queue_pair, flags, &packet, NULL, 1, WAY_COPY, 0, 0);
+    int32_t sent = transmit(net, queue_pair, flags, &packet, 1, WAY_COPY, post_copy, 0, 0);
     return sent < 0 ? sent : VIRTIO_NET_SUCCESS;
 }
 
@@ -546,7 +577,7 @@ VIRTIO_SMALL int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue
         if (!ring_is_reserved(ring, slots, packets[done].slot))
             return done != 0 ? (int32_t)done : VIRTIO_NET_ERROR_SLOT;
         ring->reserved--;
-        ring_place(ring, slots, packets[done].slot, ring_first_free(ring));
+        vn_ring_bring(ring, packets[done].slot, ring_first_free(ring));
     }
     return (int32_t)count;
 }
@@ -669,10 +700,9 @@ int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct v
     if (net == NULL || packet == NULL || queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
         return vn_net_refuse(net, packet, NET_QUEUE_TX, queue_pair, 0);
     struct virtio_ring *ring = &net->tx.ring;
-    struct virtio_slot *slots = ring_slots(ring);
-    if (!ring_is_held(ring, slots, packet->slot))
+    if (!ring_is_held(ring, ring_slots(ring), packet->slot))
         return VIRTIO_NET_ERROR_SLOT;
-    hand_out(ring, slots, packet->slot, packet);
+    vn_net_hand_out(ring, packet->slot, packet);
     return VIRTIO_NET_SUCCESS;
 }
 

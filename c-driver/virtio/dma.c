@@ -39,7 +39,7 @@ int32_t vn_dma_ring_allocate(struct virtio_device *device, struct virtio_ring *r
 {
     if (ring->memory.address != NULL && ring->memory_bytes == bytes)
         return VIRTIO_NET_SUCCESS;
-    vn_dma_ring_free(device, ring);
+    vn_dma_ring_free(device, ring, false);
     int32_t code = allocate(device, bytes, VIRTIO_NET_DMA_BOTH, VIRTIO_NET_DMA_COHERENT, &ring->memory);
     if (code < 0) {
         uint64_t found = ring->memory.device_address;
@@ -50,13 +50,14 @@ int32_t vn_dma_ring_allocate(struct virtio_device *device, struct virtio_ring *r
     return VIRTIO_NET_SUCCESS;
 }
 
-uint32_t vn_dma_ring_free(struct virtio_device *device, struct virtio_ring *ring)
+uint32_t vn_dma_ring_free(struct virtio_device *device, struct virtio_ring *ring, bool keep)
 {
     const struct virtio_transport *transport = &device->transport;
     if (ring->memory.address == NULL)
         return 0;
-    transport->platform->dma_free(transport->context, &ring->memory, ring->memory_bytes, VIRTIO_NET_DMA_BOTH,
-                                  VIRTIO_NET_DMA_COHERENT);
+    if (!keep)
+        transport->platform->dma_free(transport->context, &ring->memory, ring->memory_bytes, VIRTIO_NET_DMA_BOTH,
+                                      VIRTIO_NET_DMA_COHERENT);
     ring->memory.address = NULL;
     return ring->memory_bytes;
 }

@@ -385,13 +385,10 @@ VIRTIO_INLINE void ring_release(struct virtio_ring *ring, struct virtio_slot *sl
 }
 
 /* The next free slot, which must exist, is brought to avail_index, and reserved with it. */
-VIRTIO_INLINE uint16_t ring_prepare(struct virtio_ring *ring, struct virtio_slot *slots)
-{
-    uint16_t slot = slots[ring_first_free(ring) & ring->slot_mask].order;
-    ring_place(ring, slots, slot, ring->avail_index);
-    ring->reserved++;
-    return slot;
-}
+uint16_t vn_ring_prepare(struct virtio_ring *ring) VIRTIO_HIDDEN;
+/* ring_place and ring_release for whoever has time. */
+void vn_ring_bring(struct virtio_ring *ring, uint16_t slot, uint16_t counter) VIRTIO_HIDDEN;
+void vn_ring_let_go(struct virtio_ring *ring, uint16_t slot) VIRTIO_HIDDEN;
 
 /* ---------------------------------------------------------------------------------------------------------------- set-up */
 

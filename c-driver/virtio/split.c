@@ -75,8 +75,8 @@ void vn_ring_free_all(struct virtio_ring *ring, uint32_t slots)
 
 enum region { REGION_HELD, REGION_RESERVED, REGION_FREE, REGIONS };
 
-/* Where a slot belongs once the device has nothing. What the caller holds or has reserved stays the caller's. The regions follow one
- * another: held, in flight, reserved, free. */
+/* Where a slot belongs once the device has nothing. What the caller holds or has reserved stays the caller's. The regions follow
+ * one another: held, in flight, reserved, free. */
 static enum region region_after_reset(const struct virtio_ring *ring, struct virtio_slot *slot)
 {
     uint32_t place = (uint32_t)(slot->position - ring_first_held(ring)) & ring->slot_mask;
@@ -164,6 +164,25 @@ void vn_ring_place_buffer(struct virtio_ring *ring, uint16_t slot, uint64_t fram
     first->length = ring->header_length;
     first->flags = VIRTQ_DESCRIPTOR_NEXT | write;
     first->next = indirect ? 1 : (uint16_t)(ring_size(ring) + slot);
+}
+
+void vn_ring_bring(struct virtio_ring *ring, uint16_t slot, uint16_t counter)
+{
+    ring_place(ring, ring_slots(ring), slot, counter);
+}
+
+uint16_t vn_ring_prepare(struct virtio_ring *ring)
+{
+    uint16_t slot = ring_position(ring, ring_first_free(ring))->order;
+    vn_ring_bring(ring, slot, ring->avail_index);
+    ring->reserved++;
+    return slot;
+}
+
+void vn_ring_let_go(struct virtio_ring *ring, uint16_t slot)
+{
+    vn_ring_bring(ring, slot, ring_first_held(ring));
+    ring->held--;
 }
 
 VIRTIO_COLD int32_t vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport, int32_t result)

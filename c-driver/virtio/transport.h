@@ -28,8 +28,8 @@ extern VIRTIO_HIDDEN const struct virtio_net_transport vn_mmio_modern;
 #define TABLE_HAS(table, function)                                                                                               \
     ((table)->size >= offsetof(__typeof__(*(table)), function) + sizeof((table)->function) && (table)->function != NULL)
 
-/* One line for people, with two numbers that the text names. Without a text it is that of the code. A build with VIRTIO_NET_NO_LOG has
- * neither lines nor, unless the program asks for them, the texts of the codes. */
+/* One line for people, with two numbers that the text names. Without a text it is that of the code. A build with
+ * VIRTIO_NET_NO_LOG has neither lines nor, unless the program asks for them, the texts of the codes. */
 #ifdef VIRTIO_NET_NO_LOG
 #define vn_log(transport, threshold, level, code, text, a, b) ((void)(transport), (void)(threshold), (void)(a), (void)(b))
 #else
