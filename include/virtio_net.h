@@ -143,12 +143,11 @@ enum {
 enum {
     VIRTIO_NET_OPTION_TRUST_HEADER = 1, /* fields of a received header that were not negotiated are ignored instead of costing
                                            the frame: NEEDS_CSUM and gso_type; all others are always ignored */
-    VIRTIO_NET_OPTION_IRQ_RX = 2, /* interrupts at received frames, as by virtio_net_irq_enable but before the device runs: not
-                                     even the first is missed */
-    VIRTIO_NET_OPTION_IRQ_TX = 4, /* the same at frames sent */
-    /* The MTU that the device names is told in info.mtu and not agreed on (5.1.4.2): longer frames may be sent, and the device
-     * may drop them. */
-    VIRTIO_NET_OPTION_MTU_ADVICE = 8
+    VIRTIO_NET_OPTION_IRQ_RX = 2,    /* interrupts at received frames, as by virtio_net_irq_enable but before the device runs: not
+                                        even the first is missed */
+    VIRTIO_NET_OPTION_IRQ_TX = 4,    /* the same at frames sent */
+    VIRTIO_NET_OPTION_MTU_ADVICE = 8 /* the MTU that the device names is told in info.mtu and not agreed on (5.1.4.2): longer
+                                        frames may be sent, and the device may drop them */
 };
 
 /* What the caller wants. All zero but `size` is a good choice for everything. */

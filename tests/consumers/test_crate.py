@@ -133,6 +133,8 @@ def test_from_git(tmp_path):
                                      encoding="utf-8")
     shutil.copy(REPOSITORY / "Cargo.lock", user)
     said = attempt("build", cwd=user, bare_metal=True)
+    if "on git_proxy_options" in said.stdout:
+        pytest.skip("this Cargo can fetch from no git repository: it does not fit its libgit2 (Debian 12's 1.96)")
     assert said.returncode == 0, said.stdout
 
 
