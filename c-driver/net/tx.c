@@ -591,44 +591,53 @@ int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_
     return vn_ring_kick(&net->tx.ring, &net->device.transport);
 }
 
-VIRTIO_INLINE void hand_out(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t number,
-                            struct virtio_net_packet *packet)
+_Static_assert(VIRTIO_SLOT_EXTERNAL >> 30 == VIRTIO_NET_PACKET_EXTERNAL && VIRTIO_SLOT_LOST >> 30 == VIRTIO_NET_PACKET_LOST,
+               "the two highest bits of a slot's length are the packet's flags");
+
+/* Tells the owner of an external buffer what it was. The slot is as one without a buffer afterwards, but held still. */
+VIRTIO_INLINE void tell(struct virtio_ring *ring, struct virtio_slot *slots, uint16_t number, struct virtio_net_packet *packet)
 {
     struct virtio_slot *slot = &slots[number];
     packet->cookie = slot->cookie;
     packet->slot = number;
-    packet->flags = VIRTIO_NET_PACKET_EXTERNAL;
-    if ((slot->length & VIRTIO_SLOT_LOST) != 0)
-        packet->flags |= VIRTIO_NET_PACKET_LOST;
+    packet->flags = slot->length >> 30;
     if (!ring->pooled) {
         packet->data = slot->data;
         packet->device_address = slot->device_address;
         packet->length = slot->length & VIRTIO_SLOT_LENGTH;
-    } else if (ring_is_usable(ring)) {
-        /* The slot points at its own buffer again. */
-        vn_ring_place_buffer(ring, number, slot->device_address, 0);
+        slot->length = 0;
+        return;
     }
-    slot->length &= ~(VIRTIO_SLOT_EXTERNAL | VIRTIO_SLOT_LOST | VIRTIO_SLOT_LENGTH);
-    if (ring->pooled)
-        ring->externals--;
-    ring_release(ring, slots, number);
+    slot->length &= ~(VIRTIO_SLOT_EXTERNAL | VIRTIO_SLOT_LOST);
+    ring->externals--;
+    /* The slot points at its own buffer again. */
+    if (VIRTIO_LIKELY(ring_is_plain(ring) && ring->layout == VIRTIO_LAYOUT_ONE))
+        ring->descriptors[number].address = slot->device_address - ring->length_bias;
+    else if (ring_is_usable(ring))
+        vn_ring_place_buffer(ring, number, slot->device_address, 0);
 }
 
 void vn_net_hand_out(struct virtio_ring *ring, uint16_t number, struct virtio_net_packet *packet)
 {
-    hand_out(ring, ring_slots(ring), number, packet);
+    struct virtio_slot *slots = ring_slots(ring);
+    tell(ring, slots, number, packet);
+    ring_release(ring, slots, number);
 }
 
 int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_packet *packets, uint32_t count)
 {
     struct virtio_slot *slots = ring_slots(ring);
+    uint16_t end = ring->used_index;
     uint32_t done = 0;
-    /* What is handed out changes places with the oldest, which was looked at already. */
-    for (uint16_t counter = ring_first_held(ring); done < count && counter != ring->used_index; counter++) {
+    for (uint16_t counter = ring_first_held(ring); done < count && counter != end; counter++) {
         uint16_t number = slots[counter & ring->slot_mask].order;
-        if (!lost_only || (slots[number].length & VIRTIO_SLOT_LOST) != 0)
-            hand_out(ring, slots, number, &packets[done++]);
+        if (!lost_only)
+            tell(ring, slots, number, &packets[done++]); /* the oldest: free below, with all of them */
+        else if ((slots[number].length & VIRTIO_SLOT_LOST) != 0)
+            vn_net_hand_out(ring, number, &packets[done++]); /* changes places with the oldest, which was looked at already */
     }
+    if (!lost_only)
+        ring->held = (uint16_t)(ring->held - done);
     return (int32_t)done;
 }
 
@@ -716,9 +725,6 @@ static VIRTIO_COLD int32_t take_slowly(struct virtio_net *net, uint32_t queue_pa
     *cookie = packet.cookie;
     return (int32_t)packet.flags;
 }
-
-_Static_assert(VIRTIO_SLOT_EXTERNAL >> 30 == VIRTIO_NET_PACKET_EXTERNAL && VIRTIO_SLOT_LOST >> 30 == VIRTIO_NET_PACKET_LOST,
-               "the two highest bits of a slot's length are the packet's flags");
 
 int32_t virtio_net_tx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie)
 {

@@ -3,6 +3,7 @@
 use super::header::VirtioNetHdr;
 use super::pool::Pool;
 use super::virtio_drivers::PhysAddr;
+use crate::sys::virtio_net_copy;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -155,8 +156,14 @@ impl TxBuffer {
         let layout = Self::layout(frame.len());
         // SAFETY: the layout's size is not zero.
         let buffer = unsafe { Self::adopt(alloc(layout), layout, frame.len()) };
-        // SAFETY: the block has as many bytes behind its head, and is not the caller's.
-        unsafe { core::ptr::copy_nonoverlapping(frame.as_ptr(), buffer.frame(), frame.len()) };
+        let (to, from) = (buffer.frame(), frame.as_ptr());
+        match u32::try_from(frame.len()) {
+            // By the driver's own copy, because the compiler's `memcpy` is slow on some machines.
+            // SAFETY: the block has as many bytes behind its head, and is not the caller's.
+            Ok(bytes) => unsafe { virtio_net_copy(to.cast(), from.cast(), bytes) },
+            // SAFETY: as above.
+            Err(_) => unsafe { core::ptr::copy_nonoverlapping(from, to, frame.len()) },
+        }
         buffer
     }
 

@@ -18,7 +18,7 @@ use super::virtio_drivers::{BufferDirection, Error, Hal, Result};
 use crate::sys::*;
 use crate::{Error as DriverError, ErrorDetail};
 use alloc::boxed::Box;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 
 /// What the inner functions say: a number in a register, where the original's error is three words in memory.
@@ -31,29 +31,20 @@ const COPY_LIMIT: usize = 256;
 /// Frames taken from the driver by one call, and buffers given back by one, at most.
 const AHEAD: usize = 8;
 
-/// A frame that was taken from the driver and not yet by the caller.
-#[derive(Clone, Copy)]
-struct Seen {
-    /// Where it lies in the receive pool, which stays in place while slots of it are held.
-    frame: NonNull<u8>,
-    slot: u16,
-    length: u16,
-}
+/// Packets of which C writes or reads some fields only, so that the others need no value.
+type Packets = [MaybeUninit<virtio_net_packet>; AHEAD];
 
-impl Default for Seen {
-    fn default() -> Self {
-        Self { frame: NonNull::dangling(), slot: 0, length: 0 }
-    }
-}
-
-/// What `receive` and `recycle_rx_buffer` hold back. On the heap, because the drop-in is returned by value on small stacks.
-#[derive(Default)]
+/// What `receive` and `recycle_rx_buffer` hold back, as C writes and reads it. On the heap, because the drop-in is returned by value on small
+/// stacks.
 struct Batches {
-    /// Frames that `receive` will return next: `ahead[next..seen]`.
-    ahead: [Seen; AHEAD],
+    /// Frames that were taken from the driver and that `receive` will return next: `ahead[next..seen]`. They lie in the receive pool, which
+    /// stays in place while slots of it are held.
+    ahead: Packets,
     /// Slots of recycled buffers that C does not have back yet: `back[..recycled]`.
-    back: [u16; AHEAD],
+    back: Packets,
 }
+
+const NO_PACKETS: Packets = [const { MaybeUninit::uninit() }; AHEAD];
 
 /// A virtio network card, with the interface of `virtio_drivers::device::net::VirtIONet`.
 ///
@@ -66,6 +57,8 @@ pub struct VirtIONet<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     out: u16,
     /// Frames in flight that lie in their own buffer.
     kept: u16,
+    /// So many, and those that were sent go home before the next one.
+    many: u16,
     slots: u16,
     rx_slots: u16,
     /// Bytes of a frame that a receive buffer holds.
@@ -114,8 +107,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let mut drop_in = Self {
             net: ManuallyDrop::new(net),
             pool: Pool::new(QUEUE_SIZE, H::dma_dealloc),
-            batches: Box::default(),
+            batches: Box::new(Batches { ahead: NO_PACKETS, back: NO_PACKETS }),
             kept: 0,
+            many: 0,
             out: 0,
             slots: 0,
             rx_slots: 0,
@@ -259,13 +253,16 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     ///
     /// # Errors
     /// `NotReady` where there is none; `IoError` where the device needs a reset.
+    #[inline]
     pub fn receive(&mut self) -> Result<RxBuffer> {
         if self.next == self.seen {
             self.look_ahead().map_err(translate)?;
         }
-        let Some(&Seen { frame, slot, length }) = self.batches.ahead.get(usize::from(self.next)) else {
-            return Err(Error::NotReady);
-        };
+        let Some(packet) = self.batches.ahead.get(usize::from(self.next)) else { return Err(Error::NotReady) };
+        let packet = packet.as_ptr();
+        // SAFETY: C wrote these fields of the packets up to `seen`, and the frame of a slot lies somewhere.
+        let (frame, length, slot) =
+            unsafe { (NonNull::new_unchecked((*packet).data), (*packet).length as u16, (*packet).slot) };
         self.next += 1;
         self.out += 1;
         if self.is_scarce() {
@@ -281,6 +278,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     ///
     /// # Errors
     /// `IoError` where the device needs a reset.
+    #[inline]
     pub fn recycle_rx_buffer(&mut self, rx_buf: RxBuffer) -> Result {
         let Ok(slot) = rx_buf.into_slot(self.pool) else { return Ok(()) };
         self.put_back(slot).and_then(|()| self.harvest()).map_err(translate)
@@ -296,6 +294,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// # Errors
     /// `InvalidParam` for a frame below 14 bytes or above what the device takes; `QueueFull` where every slot is taken and the device
     /// sends none for long; `IoError` where the device needs a reset.
+    #[inline]
     pub fn send(&mut self, tx_buf: TxBuffer) -> Result {
         self.post_any(tx_buf).map_err(translate)
     }
@@ -309,29 +308,41 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.header = info.header_length as u8;
         self.slots = u16::try_from(info.tx_slots).unwrap_or(u16::MAX);
         self.rx_slots = u16::try_from(info.rx_slots).unwrap_or(u16::MAX);
+        self.many = self.slots / 2;
         self.batch = (info.rx_slots / 4).clamp(1, AHEAD) as u8;
     }
 
     /// What `send` does.
+    #[inline]
     fn post_any(&mut self, tx_buf: TxBuffer) -> Outcome {
         self.harvest()?;
-        self.wait_for_slot()?;
-        if tx_buf.packet_len() <= COPY_LIMIT { self.net.send(tx_buf.packet()) } else { self.post(tx_buf) }
+        if tx_buf.packet_len() > COPY_LIMIT {
+            return self.post(tx_buf);
+        }
+        match self.post_copy(&tx_buf) {
+            VIRTIO_NET_ERROR_QUEUE_FULL => {
+                self.wait_for_slot()?;
+                DriverError::check(self.post_copy(&tx_buf)).map(drop)
+            }
+            code => DriverError::check(code).map(drop),
+        }
+    }
+
+    #[inline]
+    fn post_copy(&mut self, tx_buf: &TxBuffer) -> i32 {
+        let frame = tx_buf.packet();
+        // SAFETY: the handle is that of a driver, and the frame has so many bytes.
+        unsafe { virtio_net_send(self.net.handle(), 0, 0, frame.as_ptr().cast(), frame.len() as u32) }
     }
 
     /// Takes the next frames from C. With none there it gives every buffer back, and looks after the transmit queue.
     #[inline(never)]
     fn look_ahead(&mut self) -> Outcome {
         self.harvest()?;
-        let mut packets = [virtio_net_packet::default(); AHEAD];
+        let packets = self.batches.ahead.as_mut_ptr().cast();
         // SAFETY: there is room for so many packets.
-        let count =
-            unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, packets.as_mut_ptr(), u32::from(self.batch)) };
+        let count = unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, packets, u32::from(self.batch)) };
         let count = DriverError::check(count)?;
-        for (seen, packet) in self.batches.ahead.iter_mut().zip(&packets) {
-            let frame = NonNull::new(packet.data).unwrap_or(NonNull::dangling());
-            *seen = Seen { frame, slot: packet.slot, length: packet.length as u16 };
-        }
         self.next = 0;
         self.seen = count as u8;
         if count != 0 {
@@ -345,6 +356,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     }
 
     /// Gives the slots of dropped buffers back.
+    #[inline]
     fn harvest(&mut self) -> Outcome {
         // SAFETY: the pool lives until the driver releases it.
         if unsafe { self.pool.as_ref() }.any_returned() { self.harvest_some() } else { Ok(()) }
@@ -366,37 +378,36 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     }
 
     /// Keeps the slot until there is a batch of them; where the caller has many, the device needs each at once.
+    #[inline]
     fn put_back(&mut self, slot: u16) -> Outcome {
         self.out -= 1;
         if let Some(place) = self.batches.back.get_mut(usize::from(self.recycled)) {
-            *place = slot;
+            // SAFETY: the place is the packet's.
+            unsafe { (*place.as_mut_ptr()).slot = slot };
             self.recycled += 1;
         }
         if self.is_scarce() || self.recycled >= self.batch { self.flush_back() } else { Ok(()) }
     }
 
     /// Whether the device has too few buffers for any to be held back.
+    #[inline]
     fn is_scarce(&self) -> bool {
         self.recycled != 0 && self.out + u16::from(self.recycled) > self.rx_slots / 2
     }
 
     #[inline(never)]
     fn flush_back(&mut self) -> Outcome {
-        let mut packets = [virtio_net_packet::default(); AHEAD];
-        for (packet, slot) in packets.iter_mut().zip(self.batches.back) {
-            packet.slot = slot;
-        }
         let count = u32::from(core::mem::take(&mut self.recycled));
-        // SAFETY: there are so many packets.
-        let code = unsafe { virtio_net_rx_release(self.net.handle(), 0, 0, packets.as_ptr(), count) };
+        let packets = self.batches.back.as_ptr().cast();
+        // SAFETY: there are so many packets, whose slots were written: nothing else of them is read.
+        let code = unsafe { virtio_net_rx_release(self.net.handle(), 0, 0, packets, count) };
         DriverError::check(code).map(drop)
     }
 
-    /// Returns at once where a slot is free; else takes completed frames back until one is, with a limit.
+    /// Takes completed frames back until a slot is free, with a limit.
+    #[cold]
+    #[inline(never)]
     fn wait_for_slot(&mut self) -> Outcome {
-        if self.net.tx_free() != 0 && usize::from(self.kept) < QUEUE_SIZE / 2 {
-            return Ok(());
-        }
         for _ in 0..WAIT_LOOKS {
             self.reap()?;
             if self.net.tx_free() != 0 {
@@ -407,23 +418,32 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         Err(DriverError::QUEUE_FULL)
     }
 
-    /// Posts a frame in its own buffer.
+    /// Posts a frame in its own buffer. Where many are in flight already, those that were sent go home first.
+    #[inline(never)]
     fn post(&mut self, mut tx_buf: TxBuffer) -> Outcome {
+        if self.kept >= self.many {
+            self.reap()?;
+            // Not with each frame while the device sends none.
+            self.many = (self.slots / 2).max(self.kept + self.slots / 8 + 1);
+        }
         let bytes = tx_buf.with_header(usize::from(self.header));
         // SAFETY: the buffer stays where it is until `reap` has unshared it: it becomes a cookie, or the post fails.
         let address = unsafe { H::share(bytes, BufferDirection::DriverToDevice) };
         tx_buf.set_shared_at(address);
-        let mut packet = virtio_net_packet {
-            data: tx_buf.frame(),
-            flags: VIRTIO_NET_PACKET_HAS_HEADER, // zero since the buffer was made
-            device_address: address + u64::from(self.header),
-            length: u32::try_from(tx_buf.packet_len()).unwrap_or(u32::MAX),
-            ..Default::default()
-        };
+        let frame = tx_buf.frame();
+        let length = u32::try_from(tx_buf.packet_len()).unwrap_or(u32::MAX);
+        let device_address = address + u64::from(self.header);
         let cookie = tx_buf.into_cookie();
-        packet.cookie = cookie;
-        // SAFETY: the frame and the header's bytes in front of it are the driver's until the cookie comes back.
-        let code = unsafe { virtio_net_tx_post(self.net.handle(), 0, 0, &mut packet, 1) };
+        let post = |drop_in: &mut Self| {
+            let flags = VIRTIO_NET_PACKET_HAS_HEADER; // zero since the buffer was made
+            let net = drop_in.net.handle();
+            // SAFETY: the frame and the header's bytes in front of it are the driver's until the cookie comes back.
+            unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) }
+        };
+        let mut code = post(self);
+        if code == VIRTIO_NET_ERROR_QUEUE_FULL && self.wait_for_slot().is_ok() {
+            code = post(self);
+        }
         match DriverError::check(code) {
             Ok(_) => {
                 self.kept += 1;
@@ -450,15 +470,16 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// Takes sent frames back, and repeats a notification that got lost.
     #[inline(never)]
     fn reap(&mut self) -> Outcome {
-        let mut packets = [virtio_net_packet::default(); AHEAD];
+        let mut packets = NO_PACKETS;
         loop {
+            let into = packets.as_mut_ptr().cast();
             // SAFETY: there is room for so many packets.
-            let count = unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, packets.as_mut_ptr(), AHEAD as u32) };
+            let count = unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, into, AHEAD as u32) };
             let count = DriverError::check(count)? as usize;
             for packet in packets.iter().take(count) {
                 self.kept -= 1;
-                // SAFETY: the driver has returned the cookie.
-                unsafe { self.take_home(packet.cookie) };
+                // SAFETY: the driver has written the cookie, and returned it.
+                unsafe { self.take_home((*packet.as_ptr()).cookie) };
             }
             if count < AHEAD {
                 return Ok(());
