@@ -103,7 +103,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let options = options.interrupts(VIRTIO_NET_IRQ_RX);
         let options =
             options.original_features().with_some_mac().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
-        let net = NetDevice::new(transport, options).map_err(translate)?;
+        let net = NetDevice::new_whole(transport, options).map_err(translate)?;
         let mut drop_in = Self {
             net: ManuallyDrop::new(net),
             pool: Pool::new(QUEUE_SIZE, H::dma_dealloc),

@@ -207,8 +207,17 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     /// # Errors
     /// What `virtio_net_init` documents. The transport is dropped, unless the device may still use memory.
     pub fn new(transport: T, options: Options) -> Result<Self, Error> {
+        Self::set_up_over(transport, options, Tables::<H, T>::SHARED)
+    }
+
+    /// The same for a driver that is never split for longer than a call: its transport needs no lock.
+    pub(crate) fn new_whole(transport: T, options: Options) -> Result<Self, Error> {
+        Self::set_up_over(transport, options, Tables::<H, T>::WHOLE)
+    }
+
+    fn set_up_over(transport: T, options: Options, table: &'static virtio_net_transport) -> Result<Self, Error> {
         Self::set_up(transport, options, |storage, bytes, host, wanted| {
-            let (transport, platform) = (Tables::<H, T>::TRANSPORT, Tables::<H, T>::PLATFORM);
+            let (transport, platform) = (table, Tables::<H, T>::PLATFORM);
             // SAFETY: the storage is aligned and of the size told, the tables are static, and the context is the host that they expect.
             unsafe {
                 virtio_net_init_versioned(VIRTIO_NET_ABI_VERSION, storage, bytes, transport, platform, host, wanted)

@@ -71,7 +71,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let options = Options::new().original_features().with_some_mac().without_pools().trust_header();
         // As the original, until it is told not to.
         let options = options.interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
-        let net = NetDevice::new(transport, options).map_err(translate)?;
+        let net = NetDevice::new_whole(transport, options).map_err(translate)?;
         let header = net.info().header_length as u8;
         Ok(Self { net, own: OwnBuffers::default(), posted: 0, header })
     }

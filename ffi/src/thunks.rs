@@ -68,26 +68,33 @@ impl<H: Hal, T> Tables<H, T> {
 }
 
 impl<H: Hal, T: Transport> Tables<H, T> {
-    pub(crate) const TRANSPORT: &'static virtio_net_transport = &virtio_net_transport {
+    /// Of a driver that may be split: its handles reach the transport from several processors.
+    pub(crate) const SHARED: &'static virtio_net_transport = &transport::<T, true>();
+    /// Of a driver that is not.
+    pub(crate) const WHOLE: &'static virtio_net_transport = &transport::<T, false>();
+}
+
+const fn transport<T: Transport, const SPLIT: bool>() -> virtio_net_transport {
+    virtio_net_transport {
         size: size_of::<virtio_net_transport>() as u32,
         flags: 0,
         properties: Some(properties::<T>),
         device_type: Some(device_type::<T>),
         read_features: Some(read_features::<T>),
         write_features: Some(write_features::<T>),
-        get_status: Some(get_status::<T>),
+        get_status: Some(get_status::<T, SPLIT>),
         set_status: Some(set_status::<T>),
         set_guest_page_size: Some(set_guest_page_size::<T>),
         queue_max: Some(queue_max::<T>),
         queue_used: Some(queue_used::<T>),
         queue_set: Some(queue_set::<T>),
         queue_reset: None,
-        notify: Some(notify::<T>),
+        notify: Some(notify::<T, SPLIT>),
         interrupt_ack: Some(interrupt_ack::<T>),
-        config_generation: Some(config_generation::<T>),
-        config_read: Some(config_read::<T>),
+        config_generation: Some(config_generation::<T, SPLIT>),
+        config_read: Some(config_read::<T, SPLIT>),
         config_write: None,
-    };
+    }
 }
 
 // ------------------------------------------------------------------------------------------------------------ platform
@@ -176,8 +183,12 @@ unsafe extern "C" fn log_line(
 /// Runs `call` with the transport to itself.
 ///
 /// # Safety
-/// `context` is the `Host<T>`, whose transport nobody reaches without its lock.
-unsafe fn locked<T, R>(context: *mut c_void, call: impl FnOnce(&mut T) -> R) -> R {
+/// `context` is the `Host<T>`, whose transport nobody reaches without its lock; or nobody else at all, unless the driver may be `SPLIT`.
+unsafe fn locked<T, R, const SPLIT: bool>(context: *mut c_void, call: impl FnOnce(&mut T) -> R) -> R {
+    if !SPLIT {
+        // SAFETY: by the caller's promise.
+        return call(unsafe { alone(context) });
+    }
     let host = context.cast::<Host<T>>();
     // SAFETY: the context is the host for as long as the call into C lasts, and the lock is only ever shared.
     let _held = unsafe { &(*host).lock }.lock();
@@ -237,9 +248,9 @@ unsafe extern "C" fn write_features<T: Transport>(context: *mut c_void, words: *
 
 /// # Safety
 /// See [`properties`].
-unsafe extern "C" fn get_status<T: Transport>(context: *mut c_void) -> u32 {
+unsafe extern "C" fn get_status<T: Transport, const SPLIT: bool>(context: *mut c_void) -> u32 {
     // SAFETY: see `locked`.
-    unsafe { locked(context, |transport: &mut T| transport.get_status().bits()) }
+    unsafe { locked::<_, _, SPLIT>(context, |transport: &mut T| transport.get_status().bits()) }
 }
 
 /// # Safety
@@ -284,9 +295,9 @@ unsafe extern "C" fn queue_set<T: Transport>(context: *mut c_void, memory: *cons
 
 /// # Safety
 /// See [`properties`].
-unsafe extern "C" fn notify<T: Transport>(context: *mut c_void, queue: u32, _data: u32) {
+unsafe extern "C" fn notify<T: Transport, const SPLIT: bool>(context: *mut c_void, queue: u32, _data: u32) {
     // SAFETY: see `locked`.
-    unsafe { locked(context, |transport: &mut T| transport.notify(queue as u16)) };
+    unsafe { locked::<_, _, SPLIT>(context, |transport: &mut T| transport.notify(queue as u16)) };
 }
 
 /// # Safety
@@ -299,14 +310,14 @@ unsafe extern "C" fn interrupt_ack<T: Transport>(context: *mut c_void) -> u32 {
 
 /// # Safety
 /// See [`properties`].
-unsafe extern "C" fn config_generation<T: Transport>(context: *mut c_void) -> u32 {
+unsafe extern "C" fn config_generation<T: Transport, const SPLIT: bool>(context: *mut c_void) -> u32 {
     // SAFETY: see `locked`.
-    unsafe { locked(context, |transport: &mut T| transport.read_config_generation()) }
+    unsafe { locked::<_, _, SPLIT>(context, |transport: &mut T| transport.read_config_generation()) }
 }
 
 /// # Safety
 /// See [`properties`]; `value` is valid for writing.
-unsafe extern "C" fn config_read<T: Transport>(
+unsafe extern "C" fn config_read<T: Transport, const SPLIT: bool>(
     context: *mut c_void,
     offset: u32,
     width: u32,
@@ -319,7 +330,7 @@ unsafe extern "C" fn config_read<T: Transport>(
         _ => transport.read_config_space::<u32>(offset),
     };
     // SAFETY: see `locked`.
-    let Ok(field) = (unsafe { locked(context, read) }) else { return -1 };
+    let Ok(field) = (unsafe { locked::<_, _, SPLIT>(context, read) }) else { return -1 };
     // SAFETY: the caller gave room for the answer.
     unsafe { value.write(field) };
     0
