@@ -586,7 +586,8 @@ static bool find_lost(const struct virtio_ring *ring, uint16_t *slot)
     return false;
 }
 
-int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
+/* Where the next buffer is not the oldest one, or some were lost. */
+static VIRTIO_NOINLINE int32_t next_slowly(const struct virtio_net *net, uint32_t queue_pair)
 {
     uint16_t lost = 0;
     if (net != NULL && queue_pair == 0 && net_has_memory(net) && find_lost(&net->rx.ring, &lost))
@@ -601,6 +602,26 @@ int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
         return VIRTIO_NET_ERROR_NOT_READY;
     uint32_t id = shared_load32(&ring_used_element(ring, ring->used_index)->id);
     return ring_is_published(ring, ring_slots(ring), id) ? (int32_t)id : VIRTIO_NET_ERROR_NEEDS_RESET;
+}
+
+int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
+{
+    if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
+        return next_slowly(net, queue_pair);
+    const struct virtio_ring *ring = &net->rx.ring;
+    if (VIRTIO_UNLIKELY(ring->held != 0) || VIRTIO_UNLIKELY(!ring_is_usable(ring)))
+        return next_slowly(net, queue_pair);
+    uint16_t counter = ring->used_index;
+    uint16_t posted = ring_usable_by_device(ring);
+    uint16_t oldest = ring_position(ring, counter)->order;
+    const struct virtq_used *used = ring->used;
+    const uint32_t *id = &ring_used_element(ring, counter)->id;
+    uint16_t ready = (uint16_t)(shared_load_acquire16(&used->index) - counter);
+    if (ready == 0)
+        return VIRTIO_NET_ERROR_NOT_READY;
+    if (VIRTIO_LIKELY(ready <= posted) && VIRTIO_LIKELY(shared_load32(id) == oldest))
+        return oldest;
+    return next_slowly(net, queue_pair);
 }
 
 VIRTIO_SMALL int32_t virtio_net_rx_oldest(const struct virtio_net *net, uint32_t queue_pair)
@@ -676,21 +697,27 @@ int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
         return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
     struct net_rx *rx = &net->rx;
     struct virtio_ring *ring = &rx->ring;
+    /* All that is the driver's own is read before used.idx, after which a compiler would read it again. */
     uint16_t counter = ring->used_index;
-    struct virtio_slot *oldest = &ring_slots(ring)[slot & ring->slot_mask];
-    uint16_t ready = ring_waiting(ring);
-    if (VIRTIO_UNLIKELY(ready == 0) || VIRTIO_UNLIKELY(ring->held != 0) || VIRTIO_UNLIKELY(ring_is_nearly_stale(ring)) ||
-        VIRTIO_UNLIKELY(ring_position(ring, counter)->order != slot))
-        return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
+    uint16_t posted = ring_usable_by_device(ring);
+    const struct virtq_used *used = ring->used;
     const uint32_t *words = &ring_used_element(ring, counter)->id;
+    struct virtio_slot *oldest = &ring_slots(ring)[slot & ring->slot_mask];
+    uint32_t header_length = ring->header_length;
+    uint32_t room = (oldest->length & VIRTIO_SLOT_LENGTH) - ETHERNET_HEADER_BYTES;
+    if (VIRTIO_UNLIKELY((ring->held | (ring_position(ring, counter)->order ^ slot)) != 0) ||
+        VIRTIO_UNLIKELY(ring_is_nearly_stale(ring)))
+        return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
+    uint16_t ready = (uint16_t)(shared_load_acquire16(&used->index) - counter);
+    if (VIRTIO_UNLIKELY((uint16_t)(ready - 1) >= posted)) /* none, or more than were posted */
+        return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
     uint32_t id = 0;
     uint32_t used_length = 0;
     shared_load32_pair(&words, &id, &used_length);
-    uint32_t length = used_length - ring->header_length;
-    uint32_t room = (oldest->length & VIRTIO_SLOT_LENGTH) - ETHERNET_HEADER_BYTES;
+    uint32_t length = used_length - header_length;
     if (VIRTIO_UNLIKELY(id != slot) || VIRTIO_UNLIKELY(length - ETHERNET_HEADER_BYTES > room))
         return take_slowly(net, queue_pair, slot, cookie, pack_element(id, used_length, HEADER_UNREAD));
-    if (!rx->trust_header && VIRTIO_UNLIKELY(!header_is_plain(oldest->data - ring->header_length, false)))
+    if (!rx->trust_header && VIRTIO_UNLIKELY(!header_is_plain(oldest->data - header_length, false)))
         return take_slowly(net, queue_pair, slot, cookie, pack_element(id, used_length, HEADER_UNUSABLE));
     *cookie = oldest->cookie;
     oldest->length = 0;
@@ -795,7 +822,7 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
         struct virtio_ring *ring = &net->rx.ring;
         uint32_t header_length = ring->header_length;
         uint64_t address = device_address - header_length;
-        if (VIRTIO_LIKELY(ring_free(ring) != 0) &&
+        if (VIRTIO_LIKELY(!ring_is_full(ring)) &&
             VIRTIO_LIKELY(length - ETHERNET_MIN_BUFFER <= NET_MAX_FRAME - ETHERNET_MIN_BUFFER) &&
             VIRTIO_LIKELY(address + header_length + length >= address)) {
             uint16_t number = ring_position(ring, ring->avail_index)->order;

@@ -461,7 +461,7 @@ static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pa
 int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie)
 {
-    if (can_post(net, frame, queue_pair, flags & ~POST_FLAGS) && VIRTIO_LIKELY(ring_free(&net->tx.ring) != 0)) {
+    if (can_post(net, frame, queue_pair, flags & ~POST_FLAGS) && VIRTIO_LIKELY(!ring_is_full(&net->tx.ring))) {
         struct virtio_net_packet packet;
         packet.cookie = cookie;
         packet.data = frame;
@@ -689,11 +689,12 @@ int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
         return ring_position(ring, ring_first_held(ring))->order;
     /* One that has come back alone, and that is the next. */
     uint16_t before = ring->used_index;
+    const struct virtq_used *used = ring->used;
     if (!ring_is_bare(ring) || ring_is_nearly_stale(ring) || ring->published == before)
         return next_slowly(net);
+    const uint32_t *id = &ring_used_element(ring, before)->id;
     uint16_t number = ring_position(ring, before)->order;
-    if ((uint16_t)(shared_load_acquire16(&ring->used->index) - before) != 1 ||
-        VIRTIO_UNLIKELY(shared_load32(&ring_used_element(ring, before)->id) != number))
+    if ((uint16_t)(shared_load_acquire16(&used->index) - before) != 1 || VIRTIO_UNLIKELY(shared_load32(id) != number))
         return next_slowly(net);
     ring->used_index = (uint16_t)(before + 1);
     ring->held = 1;

@@ -179,6 +179,12 @@ VIRTIO_INLINE uint32_t ring_free(const struct virtio_ring *ring)
     return ring_size(ring) - (uint16_t)(ring_first_free(ring) - ring_first_held(ring));
 }
 
+/* Whether there is none, where none is reserved. */
+VIRTIO_INLINE bool ring_is_full(const struct virtio_ring *ring)
+{
+    return (uint16_t)(ring->avail_index - ring_first_held(ring)) > ring->slot_mask;
+}
+
 /* Whether the slot is in the region of `count` positions from counter `start` on. */
 VIRTIO_INLINE bool ring_slot_in(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t slot, uint16_t start,
                                 uint16_t count)

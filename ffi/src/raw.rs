@@ -44,6 +44,7 @@ enum Reset {
 }
 
 /// What C needs to know of a buffer that was shared.
+#[derive(Clone, Copy)]
 struct Posting {
     /// The first byte behind the header, for the processor.
     frame: *mut u8,
@@ -151,7 +152,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let address = unsafe { H::share(buffer, BufferDirection::DriverToDevice) };
         // SAFETY: the buffer is at least as long as the header.
         let posting = unsafe { Posting::behind(header, buffer, address) };
-        self.post(&posting).inspect_err(|_| {
+        self.post(posting).inspect_err(|_| {
             // SAFETY: this is what was shared, and the driver did not take it.
             unsafe { H::unshare(address, buffer, BufferDirection::DriverToDevice) };
         })
@@ -205,9 +206,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let address = unsafe { H::share(buffer, BufferDirection::DeviceToDriver) };
         // SAFETY: the buffer is longer than the header.
         let posting = unsafe { Posting::behind(usize::from(self.header), buffer, address) };
-        let mut code = self.try_post_empty(&posting);
+        let mut code = self.try_post_empty(posting);
         if code < 0 {
-            code = self.revived(code, |raw| raw.try_post_empty(&posting));
+            code = self.revived(code, move |raw| raw.try_post_empty(posting));
         }
         if code < 0 {
             // SAFETY: this is what was shared, and the driver did not take it.
@@ -264,7 +265,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
                 continue;
             };
             let posting = self.own.fill(place, tx_buf)?;
-            match self.post(&posting) {
+            match self.post(posting) {
                 Err(Error::QueueFull) if self.own.posted() != 0 => self.take_own_back()?,
                 Err(error) => return Err(error),
                 Ok(slot) => {
@@ -317,12 +318,17 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     }
 
     /// Posts a header and a frame.
-    #[inline(always)]
-    fn post(&mut self, posting: &Posting) -> Result<u16> {
-        let mut code = self.try_post(posting);
-        if code < 0 {
-            code = self.revived(code, |raw| raw.try_post(posting));
-        }
+    #[inline]
+    fn post(&mut self, posting: Posting) -> Result<u16> {
+        let code = self.try_post(posting);
+        if code >= 0 { Ok(code as u16) } else { self.post_after(code, posting) }
+    }
+
+    /// The same after an error.
+    #[cold]
+    #[inline(never)]
+    fn post_after(&mut self, code: i32, posting: Posting) -> Result<u16> {
+        let mut code = self.revived(code, |raw| raw.try_post(posting));
         if code == VIRTIO_NET_ERROR_QUEUE_FULL && self.own.any_posted() {
             self.take_own_back()?;
             code = self.try_post(posting);
@@ -331,16 +337,16 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     }
 
     #[inline]
-    fn try_post(&mut self, posting: &Posting) -> i32 {
-        let &Posting { frame, length, device_address, cookie } = posting;
+    fn try_post(&mut self, posting: Posting) -> i32 {
+        let Posting { frame, length, device_address, cookie } = posting;
         let (net, flags) = (self.net.handle(), VIRTIO_NET_PACKET_HAS_HEADER);
         // SAFETY: header and frame stay as they are until the token is completed, by the promise of each caller.
         unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) }
     }
 
     #[inline]
-    fn try_post_empty(&mut self, posting: &Posting) -> i32 {
-        let &Posting { frame, length, device_address, cookie } = posting;
+    fn try_post_empty(&mut self, posting: Posting) -> i32 {
+        let Posting { frame, length, device_address, cookie } = posting;
         // SAFETY: the buffer is the driver's until the token is completed.
         unsafe { virtio_net_rx_post_one(self.net.handle(), 0, 0, frame, length, device_address, cookie) }
     }
@@ -480,7 +486,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let posting = unsafe { block.fill(0, frame, LONG_COOKIE) };
         let mut outcome = Err(Error::QueueFull);
         for _ in 0..WAIT_LOOKS {
-            outcome = self.post(&posting);
+            outcome = self.post(posting);
             if outcome != Err(Error::QueueFull) || self.own.posted() == 0 {
                 break;
             }
