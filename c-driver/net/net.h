@@ -106,10 +106,6 @@ void vn_net_rx_fill(struct virtio_net *net) VIRTIO_HIDDEN;
 void vn_net_copy_left_out(const struct virtio_ring *ring, const struct virtio_net_packet *packets, uint32_t count) VIRTIO_HIDDEN;
 /* Takes the completed transmit frames back: pool slots become free, external ones stay done. Negative where the ring broke. */
 int32_t vn_net_tx_collect(struct virtio_net *net) VIRTIO_HIDDEN;
-/* Hands out the external buffers that are done, and frees their slots. With `lost_only` those that the device had when it
- * was reset. */
-int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_packet *packets, uint32_t count) VIRTIO_HIDDEN;
-
 /* Ends an external buffer that is held: tells its owner what it was, and frees its slot. */
 void vn_net_hand_out(struct virtio_ring *ring, uint16_t number, struct virtio_net_packet *packet) VIRTIO_HIDDEN;
 /* Whether a look at the receive queue would find a frame, break the queue, or give a starved device buffers again. */

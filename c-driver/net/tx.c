@@ -624,20 +624,15 @@ void vn_net_hand_out(struct virtio_ring *ring, uint16_t number, struct virtio_ne
     ring_release(ring, slots, number);
 }
 
-int32_t vn_net_reap(struct virtio_ring *ring, bool lost_only, struct virtio_net_packet *packets, uint32_t count)
+/* Hands out the external frames that are done, the oldest first: they are free then, all of them at once. */
+static int32_t reap(struct virtio_ring *ring, struct virtio_net_packet *packets, uint32_t count)
 {
     struct virtio_slot *slots = ring_slots(ring);
     uint16_t end = ring->used_index;
     uint32_t done = 0;
-    for (uint16_t counter = ring_first_held(ring); done < count && counter != end; counter++) {
-        uint16_t number = slots[counter & ring->slot_mask].order;
-        if (!lost_only)
-            tell(ring, slots, number, &packets[done++]); /* the oldest: free below, with all of them */
-        else if ((slots[number].length & VIRTIO_SLOT_LOST) != 0)
-            vn_net_hand_out(ring, number, &packets[done++]); /* changes places with the oldest, which was looked at already */
-    }
-    if (!lost_only)
-        ring->held = (uint16_t)(ring->held - done);
+    for (uint16_t counter = ring_first_held(ring); done < count && counter != end; counter++)
+        tell(ring, slots, slots[counter & ring->slot_mask].order, &packets[done++]);
+    ring->held = (uint16_t)(ring->held - done);
     return (int32_t)done;
 }
 
@@ -663,7 +658,7 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
                         net->state == VIRTIO_NET_STATE_CLOSED))
         return vn_net_refuse(net, count != 0 ? packets : (const void *)net, NET_QUEUE_TX, queue_pair, flags);
     int32_t code = look_for_completions(net, false);
-    int32_t reaped = vn_net_reap(&net->tx.ring, false, packets, clamp(count));
+    int32_t reaped = reap(&net->tx.ring, packets, clamp(count));
     return reaped == 0 && code < 0 ? code : reaped;
 }
 
