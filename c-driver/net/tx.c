@@ -31,7 +31,7 @@ VIRTIO_INLINE void retire(struct virtio_ring *ring, struct virtio_slot *slots, u
         uint16_t slot = slots[ring->used_index++ & ring->slot_mask].order;
         ring->held++;
         if ((slots[slot].length & VIRTIO_SLOT_EXTERNAL) == 0)
-            ring_release(ring, slots, slot);
+            vn_ring_let_go(ring, slot);
     }
 }
 
@@ -754,7 +754,7 @@ VIRTIO_SMALL int32_t virtio_net_due(const struct virtio_net *net, uint32_t queue
     return (receive ? VIRTIO_NET_IRQ_RX : 0) | (vn_ring_is_waited_for(&net->tx.ring) ? VIRTIO_NET_IRQ_TX : 0);
 }
 
-int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair)
+VIRTIO_SMALL int32_t virtio_net_tx_free(const struct virtio_net *net, uint32_t queue_pair)
 {
     int32_t in_flight = virtio_net_tx_in_flight(net, queue_pair);
     if (in_flight < 0)
