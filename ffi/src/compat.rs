@@ -11,6 +11,7 @@
 
 use super::buffer::{RxBuffer, TxBuffer};
 use super::driver::{Info, Link, NetDevice, Options, Statistics};
+use super::placed::{Placed, place};
 use super::pool::Pool;
 use super::translate::{MIN_BUFFER_LEN, MOST_FRAME, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
@@ -18,6 +19,7 @@ use super::virtio_drivers::{BufferDirection, Error, Hal, Result};
 use crate::sys::*;
 use crate::{Error as DriverError, ErrorDetail};
 use alloc::boxed::Box;
+use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 
@@ -50,7 +52,8 @@ const NO_PACKETS: Packets = [const { MaybeUninit::uninit() }; AHEAD];
 ///
 /// `QUEUE_SIZE` is a power of two from 1 to 32,768; anything else does not compile.
 pub struct VirtIONet<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
-    net: ManuallyDrop<NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>>,
+    net: ManuallyDrop<Placed<NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>>>,
+    transport: PhantomData<T>,
     pool: NonNull<Pool>,
     batches: Box<Batches>,
     /// Buffers lent and not recycled; dropped ones count until they are found.
@@ -81,7 +84,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// is not taken.
     ///
     /// # Errors
-    /// `InvalidParam` where `buf_len` is below 1,526; `DmaError` where the `Hal` has no memory; `ConfigSpaceTooSmall`; `IoError` where the device does
+    /// `InvalidParam` where `buf_len` is below 1,526; `DmaError` where the `Hal` or the heap has no memory; `ConfigSpaceTooSmall`; `IoError` where the device does
     /// not keep to the rules.
     pub fn new(transport: T, buf_len: usize) -> Result<Self> {
         Self::with_options(transport, buf_len, Options::new())
@@ -103,9 +106,10 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let options = options.interrupts(VIRTIO_NET_IRQ_RX);
         let options =
             options.original_features().with_some_mac().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
-        let net = NetDevice::new_whole(transport, options).map_err(translate)?;
+        let net = place(NetDevice::new_whole(transport, options).map_err(translate)?)?;
         let mut drop_in = Self {
             net: ManuallyDrop::new(net),
+            transport: PhantomData,
             pool: Pool::new(QUEUE_SIZE, H::dma_dealloc),
             batches: Box::new(Batches { ahead: NO_PACKETS, back: NO_PACKETS }),
             kept: 0,
@@ -514,6 +518,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUE
 
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> core::fmt::Debug for VirtIONet<H, T, QUEUE_SIZE> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("VirtIONet").field("net", &*self.net).finish_non_exhaustive()
+        f.debug_struct("VirtIONet").field("net", &**self.net).finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@ mod driver;
 mod frames;
 mod header;
 mod lock;
+mod placed;
 mod raw;
 mod split;
 mod thunks;

@@ -1,4 +1,5 @@
-//! The drop-in for `virtio_drivers::device::net::VirtIONetRaw`: the caller's buffers, no heap.
+//! The drop-in for `virtio_drivers::device::net::VirtIONetRaw`: the caller's buffers. In a build with a heap the driver's state is one block of it,
+//! in one without it is part of the value.
 //!
 //! A token is a slot. The first tokens are 0, 1, 2 … in order, and every token is below `QUEUE_SIZE`. Where it differs from the original:
 //!
@@ -12,11 +13,13 @@
 //! - Dropping the driver takes every buffer back from the device, and from the `Hal`.
 
 use super::driver::{Info, NetDevice, Options, Statistics};
+use super::placed::{Placed, place};
 use super::translate::{MIN_BUFFER_LEN, MOST_FRAME, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
 use super::virtio_drivers::{BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr, Result};
 use crate::sys::*;
 use crate::{Error as DriverError, ErrorDetail};
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 /// A virtio network card over the caller's buffers, with the interface of `virtio_drivers::device::net::VirtIONetRaw`.
@@ -25,7 +28,8 @@ use core::ptr::NonNull;
 ///
 /// Drop the driver before the buffers that it still has: its end hands them back to the `Hal`, which may write them.
 pub struct VirtIONetRaw<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
-    net: NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>,
+    net: Placed<NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>>,
+    transport: PhantomData<T>,
     own: OwnBuffers,
     /// Receive buffers that the caller has not completed.
     posted: u16,
@@ -65,16 +69,17 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Sets the device up. No buffer is posted.
     ///
     /// # Errors
-    /// As `VirtIONet::new`.
+    /// `DmaError` where the `Hal` has no memory, or the heap, in a build that has one; `ConfigSpaceTooSmall`; `IoError` where the device does not keep to
+    /// the rules.
     pub fn new(transport: T) -> Result<Self> {
         const { check_queue_size(QUEUE_SIZE) };
         // A `Hal` may copy what the device wrote only when the buffer is unshared, so C must not judge headers before that.
         let options = Options::new().original_features().with_some_mac().without_pools().trust_header();
         // As the original, until it is told not to.
         let options = options.interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
-        let net = NetDevice::new_whole(transport, options).map_err(translate)?;
+        let net = place(NetDevice::new_whole(transport, options).map_err(translate)?)?;
         let header = net.info().header_length as u8;
-        Ok(Self { net, own: OwnBuffers::default(), posted: 0, header })
+        Ok(Self { net, transport: PhantomData, own: OwnBuffers::default(), posted: 0, header })
     }
 
     /// What was agreed with the device.

@@ -13,10 +13,14 @@ use device::{FakeTransport, KINDS, Machine, TestHal, frame, machine};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
+use virtio_net_c::sys::VIRTIO_NET_STORAGE_ALIGNMENT;
 use virtio_net_c::{NetDevice, Options, Packets};
 
 thread_local! {
     static BLOCKS: Cell<usize> = const { Cell::new(0) };
+    /// Blocks of a driver's alignment, which nothing else in these tests has, and whether there are any.
+    static DRIVERS: Cell<usize> = const { Cell::new(0) };
+    static NO_DRIVERS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The system's allocator, which counts the blocks that each thread takes or gives back.
@@ -31,6 +35,12 @@ fn count() {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
+        if layout.align() == VIRTIO_NET_STORAGE_ALIGNMENT as usize {
+            if NO_DRIVERS.get() {
+                return std::ptr::null_mut();
+            }
+            DRIVERS.set(DRIVERS.get() + 1);
+        }
         // SAFETY: by the caller's promise.
         unsafe { System.alloc(layout) }
     }
@@ -183,4 +193,35 @@ fn the_drop_in_sends_from_the_buffer() {
             }
         }
     }
+}
+
+/// The drop-ins have one block of the heap for the driver's state; without a heap the raw one does without.
+#[test]
+fn the_drop_in_has_one_block_for_its_driver() {
+    let (_plug, card) = machine(KINDS[0]);
+    let raw = virtio_net_c::VirtIONetRaw::<TestHal, _, 16>::new(FakeTransport::new(&card));
+    assert!(raw.is_ok());
+    drop(raw);
+    assert_eq!(DRIVERS.get(), usize::from(cfg!(feature = "alloc")));
+    #[cfg(feature = "alloc")]
+    {
+        let net = virtio_net_c::VirtIONet::<TestHal, _, 16>::new(FakeTransport::new(&card), 2048);
+        assert_eq!((net.is_ok(), DRIVERS.get()), (true, 2));
+    }
+}
+
+/// Where there is none, that is an error, and the driver is closed again.
+#[cfg(feature = "alloc")]
+#[test]
+fn no_heap_is_an_error() {
+    use virtio_drivers::Error;
+    use virtio_net_c::{VirtIONet, VirtIONetRaw};
+
+    let (plug, card) = machine(KINDS[0]);
+    NO_DRIVERS.set(true);
+    let raw = VirtIONetRaw::<TestHal, _, 16>::new(FakeTransport::new(&card));
+    let net = VirtIONet::<TestHal, _, 16>::new(FakeTransport::new(&card), 2048);
+    NO_DRIVERS.set(false);
+    assert_eq!((raw.err(), net.err()), (Some(Error::DmaError), Some(Error::DmaError)));
+    assert_eq!((plug.live(), card.dropped(), card.is_running()), ((0, 0), 2, false));
 }
