@@ -31,7 +31,9 @@ const HEADER: usize = 12;
 /// Frames up to this length are copied; longer ones are cheaper to share than to copy.
 const COPY_LIMIT: usize = 256;
 /// Frames taken from the driver by one call, and buffers given back by one, at most.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
+/// Sent frames taken back from the driver by one call, at most: as many packets lie on the stack.
+const REAPED: usize = 8;
 
 /// Packets of which C writes or reads some fields only, so that the others need no value.
 type Packets = [MaybeUninit<virtio_net_packet>; AHEAD];
@@ -474,18 +476,18 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// Takes sent frames back, and repeats a notification that got lost.
     #[inline(never)]
     fn reap(&mut self) -> Outcome {
-        let mut packets = NO_PACKETS;
+        let mut packets = [const { MaybeUninit::<virtio_net_packet>::uninit() }; REAPED];
         loop {
             let into = packets.as_mut_ptr().cast();
             // SAFETY: there is room for so many packets.
-            let count = unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, into, AHEAD as u32) };
+            let count = unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, into, REAPED as u32) };
             let count = DriverError::check(count)? as usize;
             for packet in packets.iter().take(count) {
                 self.kept -= 1;
                 // SAFETY: the driver has written the cookie, and returned it.
                 unsafe { self.take_home((*packet.as_ptr()).cookie) };
             }
-            if count < AHEAD {
+            if count < REAPED {
                 return Ok(());
             }
         }

@@ -326,13 +326,25 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     #[inline]
     fn post(&mut self, posting: Posting) -> Result<u16> {
         let code = self.try_post(posting);
-        if code >= 0 { Ok(code as u16) } else { self.post_after(code, posting) }
+        if code >= 0 {
+            return Ok(code as u16);
+        }
+        let Posting { frame, length, device_address, cookie } = posting;
+        self.post_after(code, frame, length, device_address, cookie)
     }
 
-    /// The same after an error.
+    /// The same after an error. The parts of the posting are not in memory, which costs all who come without an error.
     #[cold]
     #[inline(never)]
-    fn post_after(&mut self, code: i32, posting: Posting) -> Result<u16> {
+    fn post_after(
+        &mut self,
+        code: i32,
+        frame: *mut u8,
+        length: u32,
+        device_address: u64,
+        cookie: u64,
+    ) -> Result<u16> {
+        let posting = Posting { frame, length, device_address, cookie };
         let mut code = self.revived(code, |raw| raw.try_post(posting));
         if code == VIRTIO_NET_ERROR_QUEUE_FULL && self.own.any_posted() {
             self.take_own_back()?;

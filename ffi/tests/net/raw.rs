@@ -235,6 +235,27 @@ fn completions_in_any_order() {
 }
 
 /// A stranger would fill his buffer and wait beside others; ours says that this cannot work.
+/// One that has come back is not asked for, and the card finishes another one meanwhile: that can be completed too.
+#[test]
+fn a_completion_behind_another_one() {
+    for kind in KINDS {
+        let (_plug, card) = machine(kind);
+        let mut net = raw::<16>(&card);
+        let sent: Vec<_> = (0..3).map(|number| with_header(&net, &frame(60, number))).collect();
+        let tokens: Vec<_> = sent.iter().map(|buffer| begin(&mut net, buffer).unwrap()).collect();
+        card.take();
+        card.finish(0);
+        assert_eq!(net.poll_transmit(), Some(tokens[0]));
+        assert_eq!(complete(&mut net, tokens[1], &sent[1]), Err(Error::NotReady));
+        card.finish(0);
+        assert_eq!(complete(&mut net, tokens[1], &sent[1]), Ok(0));
+        assert_eq!(complete(&mut net, tokens[0], &sent[0]), Ok(0));
+        assert_eq!(net.poll_transmit(), None);
+        card.finish(0);
+        assert_eq!(complete(&mut net, tokens[2], &sent[2]), Ok(0));
+    }
+}
+
 #[test]
 fn waiting_for_a_frame() {
     for kind in KINDS {
