@@ -509,6 +509,33 @@ static void bad_receive_elements(void **state)
         }
 }
 
+/* The index moves though nothing was posted, or nothing more. */
+static void nothing_posted(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 2 * ROUNDS; round++) {
+        begin(f, round, false);
+        if (round >= ROUNDS) {
+            int32_t slot = post(f, 0, 0, FRAME_MIN);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+            assert_sent_back(f, slot, 0, VIRTIO_NET_PACKET_EXTERNAL);
+            slot = post_empty(f, 0);
+            deliver(f, FRAME_MIN, 1);
+            assert_int_equal(take(f, (uint32_t)slot, 0), FRAME_MIN);
+        }
+        (void)model_held(f->model, MODEL_TX);
+        (void)model_held(f->model, MODEL_RX);
+        model_push_used(f->model, MODEL_TX, round >= ROUNDS, 0);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
+        model_push_used(f->model, MODEL_RX, round >= ROUNDS, 100);
+        assert_int_equal(virtio_net_rx_next(f->net, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
+        for (uint32_t slot = 0; slot < SLOTS; slot++)
+            assert_int_equal(take(f, slot, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
+        assert_int_equal(statistics_of(f).queues_broken, 2);
+        take_down(f);
+    }
+}
+
 /* A length that cannot be costs the frame; the buffer comes back with 0. */
 static void bad_lengths(void **state)
 {
@@ -563,4 +590,4 @@ TEST_PROGRAM(OVER_VARIANTS(one_at_a_time), OVER_VARIANTS(deep), OVER_VARIANTS(fi
              OVER_VARIANTS(no_interrupts), OVER_VARIANTS(bad_transmit_arguments), OVER_VARIANTS(bad_receive_arguments),
              OVER_VARIANTS(receive_pool), OVER_VARIANTS(beside_a_pool), OVER_VARIANTS(stop_loses_buffers),
              OVER_VARIANTS(bad_transmit_elements), OVER_VARIANTS(twice), OVER_VARIANTS(bad_receive_elements),
-             OVER_VARIANTS(bad_lengths), OVER_VARIANTS(bad_headers))
+             OVER_VARIANTS(nothing_posted), OVER_VARIANTS(bad_lengths), OVER_VARIANTS(bad_headers))
