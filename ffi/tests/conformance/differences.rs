@@ -54,13 +54,14 @@ fn d01_features() {
     let begun = [vec![0; HEADER_ROOM], longer.clone()].concat();
     let (_plug, card) = forgiving(with_mtu);
     let mut theirs = original::net::<4>(&card);
-    assert_eq!(card.accepted() & feature::MTU, 0);
+    let agreed = feature::MAC | feature::STATUS | feature::EVENT_IDX | feature::VERSION_1;
+    assert_eq!(card.accepted(), agreed | feature::INDIRECT_DESC);
     let (result, sent) = served(&card, || theirs.send(original::net::TxBuffer::from(&longer)));
     assert_eq!((result, &sent[0]), (Ok(()), &longer));
     drop(theirs);
     let (plug, card) = strict(with_mtu);
     let mut net = ours::net::<4>(&card);
-    assert_eq!(card.accepted() & feature::MTU, 0);
+    assert_eq!((card.accepted(), net.features()), (agreed, agreed));
     assert_eq!((net.mtu(), net.info().mtu, net.link().is_ok()), (1400, 1400, true));
     net.send(ours::net::TxBuffer::from(&longer)).unwrap();
     assert_eq!(card.sent(), std::slice::from_ref(&longer));
@@ -125,12 +126,22 @@ fn d03_send_returns_once_the_frame_is_posted() {
     }
     assert_eq!((card.sent().len(), shares(&plug)), (16, 0));
 
-    // Shares a packet.
-    let (plug, card) = forgiving(|_| ());
-    let mut theirs = original::net::<16>(&card);
-    let before = shares(&plug.0);
-    served(&card, || theirs.send(original::net::TxBuffer::from(&frame(60, 1))).unwrap());
-    assert!(shares(&plug.0) - before >= 2);
+    // Shares a packet: header, frame, and the table of both where there are indirect descriptors.
+    for (features, each) in [(feature::INDIRECT_DESC, 3), (0, 2)] {
+        let (plug, card) =
+            forgiving(|config| config.features = config.features & !feature::INDIRECT_DESC | features);
+        let mut theirs = original::net::<16>(&card);
+        let before = shares(&plug.0);
+        served(&card, || theirs.send(original::net::TxBuffer::from(&frame(60, 1))).unwrap());
+        assert_eq!(shares(&plug.0) - before, each);
+    }
+    let (plug, card) = strict(|_| ());
+    let mut net = ours::net::<16>(&card);
+    for (length, each) in [(60, 0), (256, 0), (257, 1), (1514, 1)] {
+        let before = shares(&plug);
+        net.send(ours::net::TxBuffer::from(&frame(length, 1))).unwrap();
+        assert_eq!((card.sent().len(), shares(&plug) - before), (1, each));
+    }
 }
 
 #[test]
@@ -277,6 +288,37 @@ fn d08_interrupts() {
         let now = (card.interrupts(RX) - before.0, card.interrupts(TX) - before.1);
         assert_eq!(now, (if enabled { 10 } else { 0 }, 0));
     }
+
+    // The raw ones: both directions, and ours can be silenced.
+    macro_rules! raw_interrupts {
+        ($net:ident, $card:ident) => {{
+            let mut memory = vec![0; 2048];
+            let before = ($card.interrupts(RX), $card.interrupts(TX));
+            for _ in 0..10 {
+                // SAFETY: the buffer is there until its token is completed.
+                let token = unsafe { $net.receive_begin(&mut memory) }.unwrap();
+                assert!($card.deliver(&frame(60, 1)) && $net.poll_receive() == Some(token));
+                // SAFETY: as above.
+                unsafe { $net.receive_complete(token, &mut memory) }.unwrap();
+                served(&$card, || $net.send(&frame(60, 1))).0.unwrap();
+                let _ = $net.poll_transmit();
+            }
+            ($card.interrupts(RX) - before.0, $card.interrupts(TX) - before.1)
+        }};
+    }
+    let (_plug, card) = forgiving(|_| ());
+    let mut theirs = original::raw::<16>(&card);
+    assert_eq!(raw_interrupts!(theirs, card), (10, 10));
+    theirs.disable_interrupts();
+    assert_eq!(raw_interrupts!(theirs, card), (10, 10));
+    drop(theirs);
+    let (_plug, card) = strict(|_| ());
+    let mut net = ours::raw::<16>(&card);
+    assert_eq!(raw_interrupts!(net, card), (10, 10));
+    net.disable_interrupts();
+    assert_eq!(raw_interrupts!(net, card), (0, 0));
+    net.enable_interrupts();
+    assert_eq!(raw_interrupts!(net, card), (10, 10));
 }
 
 #[test]
@@ -426,7 +468,8 @@ fn d17_a_card_without_an_address() {
     assert_eq!(original::net::<4>(&card).mac_address(), [0; 6]);
     let (_plug, card) = strict(nameless);
     let mac = ours::net::<4>(&card).mac_address();
-    assert_eq!(mac[0], 2, "a local address: {mac:x?}");
+    let other = ours::raw::<4>(&card).mac_address();
+    assert!(mac[0] == 2 && other[0] == 2 && mac != other, "local addresses: {mac:x?}, {other:x?}");
 }
 
 #[test]
@@ -485,6 +528,14 @@ fn d20_headers_that_were_not_agreed_on() {
     let mut trusting = ours::Net::<4>::with_options(FakeTransport::new(&card), 2048, options).unwrap();
     assert!(odd(&card));
     assert!(trusting.can_recv() && trusting.receive().is_ok());
+    // Whoever has the raw driver sees the header.
+    let card = Card::new(card.machine(), Config::new(MODERN));
+    let (mut raw, mut memory) = (ours::raw::<4>(&card), vec![0; 2048]);
+    // SAFETY: the buffer is there until its token is completed.
+    let token = unsafe { raw.receive_begin(&mut memory) }.unwrap();
+    assert!(odd(&card));
+    // SAFETY: as above.
+    assert_eq!((unsafe { raw.receive_complete(token, &mut memory) }, memory[0]), (Ok((HEADER_ROOM, 60)), 1));
 }
 
 #[test]
@@ -610,10 +661,18 @@ fn d26_the_longest_frames() {
             net.send(frame).unwrap();
             assert_eq!(card.sent(), std::slice::from_ref(frame), "{}", kind.name);
         }
-        assert_eq!(net.send(&[1; 65_536]), Err(Error::InvalidParam));
+        let too_long = [vec![0; HEADER_ROOM], vec![1; 65_536]].concat();
+        assert_eq!(net.send(&too_long[HEADER_ROOM..]), Err(Error::InvalidParam));
+        // SAFETY: the buffer is refused.
+        assert_eq!(unsafe { net.transmit_begin(&too_long) }, Err(Error::InvalidParam));
         net.send(&longer[1]).unwrap();
         net.send(&longer[0]).unwrap();
         assert_eq!(plug.live().0 - before.0, 5, "four pages for short frames, and the last long one's");
+        let card = Card::new(&plug, Config::new(kind));
+        let mut net = ours::net::<16>(&card);
+        net.send(ours::net::TxBuffer::from(&longer[5])).unwrap();
+        assert_eq!(card.sent(), std::slice::from_ref(&longer[5]));
+        assert_eq!(net.send(ours::net::TxBuffer::from(&too_long)), Err(Error::InvalidParam));
     }
 }
 
@@ -698,4 +757,23 @@ fn d30_a_modern_transport_without_version_1() {
     let (_plug, card) = strict(old);
     assert_eq!(ours::Net::<4>::new(FakeTransport::new(&card), 2048).err(), Some(Error::IoError));
     assert_eq!(ours::Raw::<4>::new(FakeTransport::new(&card)).err(), Some(Error::IoError));
+}
+
+/// Pages of DMA memory, and buffers of the heap that are shared, as the section "Memory" of `docs/drop-in.md` tells them.
+#[test]
+fn memory() {
+    let (plug, card) = forgiving(|_| ());
+    let theirs = original::net::<256>(&card);
+    assert_eq!(plug.0.live(), (6, 256));
+    drop(theirs);
+    let (plug, card) = strict(|_| ());
+    let net = ours::net::<256>(&card);
+    assert_eq!(plug.live(), (172, 0));
+    drop(net);
+    let card = Card::new(&plug, Config::new(MODERN));
+    let mut net = ours::raw::<256>(&card);
+    assert_eq!(plug.live(), (4, 0));
+    net.send(&frame(60, 1)).unwrap();
+    assert_eq!(plug.live(), (8, 0));
+    assert_eq!(card.sent().len(), 1);
 }
