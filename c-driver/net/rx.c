@@ -671,9 +671,7 @@ static VIRTIO_NOINLINE int32_t take_slowly(struct virtio_net *net, uint32_t queu
         return vn_net_refuse(net, net, NET_QUEUE_RX, 0, 0);
     uint16_t before = ring->used_index;
     int32_t ready = look(net);
-    if (ready == 0 && ring->interrupts)
-        ready = arm_and_look(net);
-    if (ready <= 0)
+    if (ready <= 0) /* the last one that was taken has asked for the next interrupt */
         return ready < 0 ? ready : VIRTIO_NET_ERROR_NOT_READY;
     if (element == NO_ELEMENT)
         element = read_element(ring_used_element(ring, before));

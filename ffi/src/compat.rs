@@ -11,7 +11,7 @@
 
 use super::buffer::{RxBuffer, TxBuffer};
 use super::driver::{Info, Link, NetDevice, Options, Statistics};
-use super::placed::{Placed, place};
+use super::placed::{Placed, handle, place};
 use super::pool::Pool;
 use super::translate::{MIN_BUFFER_LEN, MOST_FRAME, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
@@ -188,7 +188,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let _ = self.harvest();
         let _ = self.flush_back();
         // SAFETY: the handle is that of a driver.
-        let stopped = unsafe { virtio_net_stop(self.net.handle()) };
+        let stopped = unsafe { virtio_net_stop(handle(&mut self.net)) };
         if stopped != VIRTIO_NET_ERROR_STATE {
             DriverError::check(stopped).map_err(translate)?;
         }
@@ -338,7 +338,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     fn post_copy(&mut self, tx_buf: &TxBuffer) -> i32 {
         let frame = tx_buf.packet();
         // SAFETY: the handle is that of a driver, and the frame has so many bytes.
-        unsafe { virtio_net_send(self.net.handle(), 0, 0, frame.as_ptr().cast(), frame.len() as u32) }
+        unsafe { virtio_net_send(handle(&mut self.net), 0, 0, frame.as_ptr().cast(), frame.len() as u32) }
     }
 
     /// Takes the next frames from C. With none there it gives every buffer back, and looks after the transmit queue.
@@ -347,7 +347,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.harvest()?;
         let packets = self.batches.ahead.as_mut_ptr().cast();
         // SAFETY: there is room for so many packets.
-        let count = unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, packets, u32::from(self.batch)) };
+        let count = unsafe { virtio_net_rx_peek(handle(&mut self.net), 0, 0, packets, u32::from(self.batch)) };
         let count = DriverError::check(count)?;
         self.next = 0;
         self.seen = count as u8;
@@ -406,7 +406,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let count = u32::from(core::mem::take(&mut self.recycled));
         let packets = self.batches.back.as_ptr().cast();
         // SAFETY: there are so many packets, whose slots were written: nothing else of them is read.
-        let code = unsafe { virtio_net_rx_release(self.net.handle(), 0, 0, packets, count) };
+        let code = unsafe { virtio_net_rx_release(handle(&mut self.net), 0, 0, packets, count) };
         DriverError::check(code).map(drop)
     }
 
@@ -442,7 +442,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let cookie = tx_buf.into_cookie();
         let post = |drop_in: &mut Self| {
             let flags = VIRTIO_NET_PACKET_HAS_HEADER; // zero since the buffer was made
-            let net = drop_in.net.handle();
+            let net = handle(&mut drop_in.net);
             // SAFETY: the frame and the header's bytes in front of it are the driver's until the cookie comes back.
             unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) }
         };
@@ -480,7 +480,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         loop {
             let into = packets.as_mut_ptr().cast();
             // SAFETY: there is room for so many packets.
-            let count = unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, into, REAPED as u32) };
+            let count = unsafe { virtio_net_tx_reap(handle(&mut self.net), 0, 0, into, REAPED as u32) };
             let count = DriverError::check(count)? as usize;
             for packet in packets.iter().take(count) {
                 self.kept -= 1;
@@ -504,7 +504,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUE
         }
         // After a confirmed reset every buffer comes back; without one the device may still read them, and they are forgotten.
         // SAFETY: the handle is that of a driver.
-        let _ = unsafe { virtio_net_stop(self.net.handle()) };
+        let _ = unsafe { virtio_net_stop(handle(&mut self.net)) };
         // Returns what is left, where the device cannot read it any more.
         let _ = self.reap();
         // SAFETY: the pool lives until it is released below.

@@ -263,7 +263,9 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         });
         let wanted = virtio_net_options { tx_slots: slots(TX), rx_slots: slots(RX), ..options.0 };
         let bytes = size_of::<Storage<TX, RX>>() as u64;
-        let code = init((&raw mut device.storage).cast(), bytes, (&raw mut device.host).cast(), &wanted);
+        let context: *mut c_void = (&raw mut device.host).cast();
+        context.expose_provenance();
+        let code = init((&raw mut device.storage).cast(), bytes, context, &wanted);
         match Error::check(code) {
             Ok(_) => Ok(ManuallyDrop::into_inner(device)),
             Err(error) => {
@@ -277,9 +279,19 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
     pub(crate) fn handle(&mut self) -> *mut virtio_net {
         let handle = (&raw mut self.storage).cast();
         let context: *mut c_void = (&raw mut self.host).cast();
+        context.expose_provenance();
         // SAFETY: the storage holds a driver that was set up.
         unsafe { virtio_net_set_context(handle, context) };
         handle
+    }
+
+    /// The handle of a driver that has not moved since [`Self::handle`] was called last.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn handle_in_place(&mut self) -> *mut virtio_net {
+        // What C hands back is the address of the host, and stands for the borrow that is exposed last.
+        (&raw mut self.host).expose_provenance();
+        (&raw mut self.storage).cast()
     }
 
     /// The handle for calls that change something, but reach no register: no function is called that needs the context.

@@ -13,7 +13,7 @@
 //! - Dropping the driver takes every buffer back from the device, and from the `Hal`.
 
 use super::driver::{Info, NetDevice, Options, Statistics};
-use super::placed::{Placed, place};
+use super::placed::{Placed, handle, place};
 use super::translate::{MIN_BUFFER_LEN, MOST_FRAME, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
 use super::virtio_drivers::{BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr, Result};
@@ -356,7 +356,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     #[inline]
     fn try_post(&mut self, posting: Posting) -> i32 {
         let Posting { frame, length, device_address, cookie } = posting;
-        let (net, flags) = (self.net.handle(), VIRTIO_NET_PACKET_HAS_HEADER);
+        let (net, flags) = (handle(&mut self.net), VIRTIO_NET_PACKET_HAS_HEADER);
         // SAFETY: header and frame stay as they are until the token is completed, by the promise of each caller.
         unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) }
     }
@@ -365,13 +365,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     fn try_post_empty(&mut self, posting: Posting) -> i32 {
         let Posting { frame, length, device_address, cookie } = posting;
         // SAFETY: the buffer is the driver's until the token is completed.
-        unsafe { virtio_net_rx_post_one(self.net.handle(), 0, 0, frame, length, device_address, cookie) }
+        unsafe { virtio_net_rx_post_one(handle(&mut self.net), 0, 0, frame, length, device_address, cookie) }
     }
 
     /// Resets a device that broke a rule, or did not confirm its reset when it was asked last.
     fn reset(&mut self) -> Reset {
         // SAFETY: the handle is that of a driver.
-        match unsafe { virtio_net_stop(self.net.handle()) } {
+        match unsafe { virtio_net_stop(handle(&mut self.net)) } {
             VIRTIO_NET_ERROR_STATE => Reset::Before,
             code if code < 0 => Reset::Pending,
             _ => Reset::Done,
@@ -388,7 +388,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Takes back what the device has sent, and repeats a notification that got lost.
     fn look_for_sent(&mut self) -> i32 {
         // SAFETY: the handle is that of a driver; with a count of 0 no packet is written.
-        unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, core::ptr::null_mut(), 0) }
+        unsafe { virtio_net_tx_reap(handle(&mut self.net), 0, 0, core::ptr::null_mut(), 0) }
     }
 
     /// [`Self::poll_transmit`] where there is no slot, or one that may be a buffer of `send`.
@@ -448,7 +448,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         if code == VIRTIO_NET_ERROR_NOT_READY {
             // Perhaps a notification was lost, or the device is.
             // SAFETY: the handle is that of a driver; with a count of 0 no packet is written.
-            code = unsafe { virtio_net_rx_peek(self.net.handle(), 0, 0, &mut virtio_net_packet::default(), 0) };
+            code = unsafe { virtio_net_rx_peek(handle(&mut self.net), 0, 0, &mut virtio_net_packet::default(), 0) };
         }
         if code >= 0 {
             return Err(Error::NotReady);
@@ -563,12 +563,12 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
         }
         let mut packet = virtio_net_packet::default();
         // SAFETY: there is room for one packet, here and below.
-        while unsafe { virtio_net_tx_reap(self.net.handle(), 0, 0, &mut packet, 1) } == 1 {
+        while unsafe { virtio_net_tx_reap(handle(&mut self.net), 0, 0, &mut packet, 1) } == 1 {
             // SAFETY: the driver has given the buffer back.
             unsafe { unshare::<H>(&packet, BufferDirection::DriverToDevice) };
         }
         // SAFETY: as above.
-        while unsafe { virtio_net_rx_reap(self.net.handle(), 0, 0, &mut packet, 1) } == 1 {
+        while unsafe { virtio_net_rx_reap(handle(&mut self.net), 0, 0, &mut packet, 1) } == 1 {
             // SAFETY: as above.
             unsafe { unshare::<H>(&packet, BufferDirection::DeviceToDriver) };
         }

@@ -15,7 +15,7 @@ use crate::sys::*;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, size_of};
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 #[cfg(feature = "alloc")]
 pub(crate) use super::pool::Pool;
@@ -97,6 +97,11 @@ const fn transport<T: Transport, const SPLIT: bool>() -> virtio_net_transport {
     }
 }
 
+/// The host that C means. It has the address alone, which each call into C exposes: the borrow of the driver is newer than what C was told.
+fn host_of<T>(context: *mut c_void) -> *mut Host<T> {
+    ptr::with_exposed_provenance_mut(context.addr())
+}
+
 // ------------------------------------------------------------------------------------------------------------ platform
 
 fn direction_of(direction: u32) -> BufferDirection {
@@ -141,7 +146,7 @@ unsafe extern "C" fn dma_free<H: Hal, T>(
     let pages = bytes as usize / PAGE_SIZE;
     let of_receive_pool = flags & VIRTIO_NET_DMA_RECEIVE_POOL != 0;
     // SAFETY: the context is the host for as long as the call into C lasts, and the lock is only ever shared.
-    let keeper = NonNull::new(unsafe { &(*context.cast::<Host<T>>()).lock }.kept());
+    let keeper = NonNull::new(unsafe { &(*host_of::<T>(context)).lock }.kept());
     if let (true, Some(keeper)) = (of_receive_pool, keeper) {
         // SAFETY: whoever set the keeper keeps it valid until the driver is closed, and is the one who may call this.
         unsafe { keeper.as_ref().keep(memory.device_address, address, pages) };
@@ -189,7 +194,7 @@ unsafe fn locked<T, R, const SPLIT: bool>(context: *mut c_void, call: impl FnOnc
         // SAFETY: by the caller's promise.
         return call(unsafe { alone(context) });
     }
-    let host = context.cast::<Host<T>>();
+    let host = host_of::<T>(context);
     // SAFETY: the context is the host for as long as the call into C lasts, and the lock is only ever shared.
     let _held = unsafe { &(*host).lock }.lock();
     // SAFETY: the lock is held until the end of this function, and the reference ends before.
@@ -202,7 +207,7 @@ unsafe fn locked<T, R, const SPLIT: bool>(context: *mut c_void, call: impl FnOnc
 /// `context` is the `Host<T>` of such a driver, and the reference is gone when the thunk returns.
 unsafe fn alone<'a, T>(context: *mut c_void) -> &'a mut T {
     // SAFETY: the context is the host for as long as the call into C lasts. There is no handle of a split driver meanwhile.
-    unsafe { &mut (*context.cast::<Host<T>>()).transport }
+    unsafe { &mut (*host_of::<T>(context)).transport }
 }
 
 /// # Safety
@@ -304,7 +309,7 @@ unsafe extern "C" fn notify<T: Transport, const SPLIT: bool>(context: *mut c_voi
 /// See [`properties`]; the caller holds the host's lock.
 unsafe extern "C" fn interrupt_ack<T: Transport>(context: *mut c_void) -> u32 {
     // SAFETY: the context is the host, and with the lock held its transport is reached from here only.
-    let transport: &mut T = unsafe { &mut (*context.cast::<Host<T>>()).transport };
+    let transport: &mut T = unsafe { &mut (*host_of::<T>(context)).transport };
     transport.ack_interrupt().bits()
 }
 

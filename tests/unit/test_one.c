@@ -309,11 +309,16 @@ static void bad_receive_arguments(void **state)
             assert_int_equal(virtio_net_rx_take_one(f->net, 0, (uint32_t)slot + other, &cookie), VIRTIO_NET_ERROR_SLOT);
         assert_true(cookie == 0);
         assert_int_equal(take(f, (uint32_t)slot, 0), FRAME_MIN);
-        /* One that was peeked is the caller's already, and ends as virtio_net_rx_take and rx_release say. */
+        /* One that was peeked is the caller's already, and ends as virtio_net_rx_take and rx_release say. It stays held while the
+         * next one is taken. */
         slot = post_empty(f, 0);
+        int32_t next = post_empty(f, 1);
         deliver(f, FRAME_MIN, 1);
+        deliver(f, FRAME_MIN + 1, 2);
         assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, f->packets, 1), 1);
         assert_int_equal(virtio_net_rx_take_one(f->net, 0, (uint32_t)slot, &cookie), VIRTIO_NET_ERROR_SLOT);
+        assert_int_equal(take(f, (uint32_t)next, 1), FRAME_MIN + 1);
+        assert_int_equal(take(f, (uint32_t)next, 1), VIRTIO_NET_ERROR_NOT_READY);
         assert_int_equal(virtio_net_rx_release(f->net, 0, 0, f->packets, 1), 1);
         take_down(f);
     }
