@@ -14,6 +14,7 @@ import linux
 import machine
 import report
 import stored
+import where
 from counting import all_paths, check, instructions, measure, quick_cases
 from machine import Case
 
@@ -139,6 +140,7 @@ def bench(directory, quick):
     log("Stalls")
     results["stalls"] = stalls(kernel, 2 if quick else 20, 200_000)
     results["sizes"] = sizes(directory)
+    results["where"] = where.measure(directory)
     return results
 
 
@@ -159,11 +161,11 @@ def main():
                       any(fnmatch.fnmatch(str(case), pattern + "*") for pattern in chosen.patterns)])
     else:
         results = bench(chosen.kernels, chosen.quick)
-        where = PAGE.with_suffix("") if chosen.write else chosen.kernels
-        report.figures(results, where)
-        (where / "results.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        place = PAGE.with_suffix("") if chosen.write else chosen.kernels
+        report.figures(results, place)
+        (place / "results.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
         page = report.fill(PAGE.read_text(), results)
-        (PAGE if chosen.write else where / "performance.md").write_text(page)
+        (PAGE if chosen.write else place / "performance.md").write_text(page)
         print("\n".join(f"{name}\n\n{part(results)}\n" for name, part in report.PARTS.items()))
 
 

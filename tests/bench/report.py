@@ -3,6 +3,7 @@
 import re
 import statistics
 
+import where
 from counting import instructions
 from machine import Case
 
@@ -204,6 +205,11 @@ def size_table(results):
                  [[title, f"{sizes[name] - sizes[bases[name]]:,}"] for name, title in titles.items()])
 
 
+def where_table(results):
+    found = {name: results["where"][name] for _, _, name in where.COLUMNS}
+    return table(["bytes", *found], where.rows(found))
+
+
 def version_table(results):
     return table(["", "version"], results["versions"].items())
 
@@ -221,6 +227,7 @@ PARTS = {
     "echo": echo_table,
     "stalls": stall_table,
     "sizes": size_table,
+    "where": lambda results: where_table(results) if "where" in results else "",
     "versions": version_table,
 }
 
@@ -233,14 +240,14 @@ def fill(page, results):
     return re.sub(r"<!-- bench: ([a-z0-9-]+) -->.*?<!-- end -->", part, page, flags=re.DOTALL)
 
 
-def figures(results, where):
+def figures(results, directory):
     """The plots."""
     import matplotlib
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.hashsalt": "virtio-net", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False,
                                 "axes.spines.right": False})
     import matplotlib.pyplot as plot
-    where.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
 
     def bars(name, title, groups, unit):
         """Groups: title -> [(label, value, colour)]."""
@@ -254,7 +261,7 @@ def figures(results, where):
             axis.set_xlabel(unit)
         figure.suptitle(title, fontsize=10)
         figure.tight_layout()
-        figure.savefig(where / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(directory / f"{name}.svg", metadata={"Date": None})
         plot.close(figure)
 
     counts = family(results["counts"], "clang")
