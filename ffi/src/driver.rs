@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorDetail};
 use crate::sys::*;
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use core::mem::{ManuallyDrop, MaybeUninit, needs_drop, size_of};
+use core::mem::{ManuallyDrop, MaybeUninit, size_of};
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -258,7 +258,7 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
                 tx: [[Word::zeroed(); SLOT_WORDS]; TX],
                 rx: [[Word::zeroed(); SLOT_WORDS]; RX],
             },
-            host: Host { transport: ManuallyDrop::new(transport), lock: Lock::new() },
+            host: Host::new(transport),
             hal: PhantomData,
         });
         let wanted = virtio_net_options { tx_slots: slots(TX), rx_slots: slots(RX), ..options.0 };
@@ -664,11 +664,8 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
     /// Drops the transport, unless the device was left in a state in which it may still use memory: the drop of a transport
     /// may wait for the device without a limit.
     fn drop_transport_if_quiet(&mut self, code: i32) {
-        if !needs_drop::<T>() {
-            return; // nor need C be asked
-        }
         let unconfirmed = code == VIRTIO_NET_ERROR_RESET_TIMEOUT || code == VIRTIO_NET_ERROR_DEVICE_GONE;
-        if !unconfirmed && self.stats().quarantined_bytes == 0 {
+        if !unconfirmed && self.host.blocks == 0 {
             // SAFETY: the driver is at its end and uses the transport no more; nobody else drops it.
             unsafe { ManuallyDrop::drop(&mut self.host.transport) };
         }

@@ -14,7 +14,7 @@ use super::virtio_drivers::{BufferDirection, Hal, PAGE_SIZE};
 use crate::sys::*;
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use core::mem::{ManuallyDrop, size_of};
+use core::mem::{ManuallyDrop, needs_drop, size_of};
 use core::ptr::{self, NonNull};
 
 #[cfg(feature = "alloc")]
@@ -42,6 +42,24 @@ pub(crate) struct Host<T> {
     /// The transport's lock. It keeps where the receive pool goes at the end instead of back to the `Hal`, because buffers of it are still
     /// lent out: set only while the driver is dropped.
     pub(crate) lock: Lock<Pool>,
+    /// Blocks of DMA memory that the driver has; after its end, that the device may still write. Counted where a transport asks for it when it is
+    /// dropped.
+    pub(crate) blocks: isize,
+}
+
+impl<T> Host<T> {
+    pub(crate) fn new(transport: T) -> Self {
+        Self { transport: ManuallyDrop::new(transport), lock: Lock::new(), blocks: 0 }
+    }
+
+    /// # Safety
+    /// `context` is the host of a driver that is borrowed as a whole.
+    unsafe fn count(context: *mut c_void, change: isize) {
+        if needs_drop::<T>() {
+            // SAFETY: by the caller's promise; no reference to the field is held.
+            unsafe { (*host_of::<T>(context)).blocks += change };
+        }
+    }
 }
 
 /// The tables for `H` and `T`.
@@ -51,7 +69,7 @@ impl<H: Hal, T> Tables<H, T> {
     pub(crate) const PLATFORM: &'static virtio_net_platform = &virtio_net_platform {
         size: size_of::<virtio_net_platform>() as u32,
         flags: 0,
-        dma_alloc: Some(dma_alloc::<H>),
+        dma_alloc: Some(dma_alloc::<H, T>),
         dma_free: Some(dma_free::<H, T>),
         share: None,
         unshare: None,
@@ -113,9 +131,9 @@ fn direction_of(direction: u32) -> BufferDirection {
 }
 
 /// # Safety
-/// `memory` is valid for writing.
-unsafe extern "C" fn dma_alloc<H: Hal>(
-    _context: *mut c_void,
+/// `context` is the `Host<T>` of a driver that is borrowed as a whole; `memory` is valid for writing.
+unsafe extern "C" fn dma_alloc<H: Hal, T>(
+    context: *mut c_void,
     bytes: u32,
     _alignment: u32,
     direction: u32,
@@ -128,11 +146,14 @@ unsafe extern "C" fn dma_alloc<H: Hal>(
     }
     // SAFETY: the caller gave memory for the answer.
     unsafe { memory.write(virtio_net_dma { address: address.as_ptr().cast(), device_address }) };
+    // SAFETY: the context is the host, and nobody else has the driver.
+    unsafe { Host::<T>::count(context, 1) };
     0
 }
 
 /// # Safety
-/// `context` is the `Host<T>`; `memory` describes what `dma_alloc` gave for as many bytes, which nobody uses any more.
+/// `context` is the `Host<T>` of a driver that is borrowed as a whole; `memory` describes what `dma_alloc` gave for as many bytes, which nobody
+/// uses any more.
 unsafe extern "C" fn dma_free<H: Hal, T>(
     context: *mut c_void,
     memory: *const virtio_net_dma,
@@ -145,6 +166,8 @@ unsafe extern "C" fn dma_free<H: Hal, T>(
     let Some(address) = NonNull::new(memory.address.cast::<u8>()) else { return };
     let pages = bytes as usize / PAGE_SIZE;
     let of_receive_pool = flags & VIRTIO_NET_DMA_RECEIVE_POOL != 0;
+    // SAFETY: the context is the host, and nobody else has the driver.
+    unsafe { Host::<T>::count(context, -1) };
     // SAFETY: the context is the host for as long as the call into C lasts, and the lock is only ever shared.
     let keeper = NonNull::new(unsafe { &(*host_of::<T>(context)).lock }.kept());
     if let (true, Some(keeper)) = (of_receive_pool, keeper) {
