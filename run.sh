@@ -18,8 +18,8 @@ usage() {
 ./run.sh test [STAGE...]  run the tests, quick ones first: lint unit cross rust
                           targets package qemu
 ./run.sh bench [--quick]  measure the drivers: instructions, notifications, packets a second, sizes; --write renews
-                          docs/performance.md. --counts [PATTERN...]: instructions only, in seconds; --store: what
-                          the tests compare with (CC=gcc for either: with gcc)
+                          docs/performance.md. --counts [PATTERN...]: instructions only, in seconds (--simd: with
+                          copies by vectors); --store: what the tests compare with (CC=gcc for either: with gcc)
 ./run.sh bench --host [--quick]  ns and instructions a packet on this machine, beside DPDK's virtio driver
 ./run.sh clean            remove what was built
 ./run.sh help             this text
@@ -545,7 +545,7 @@ stage_unit() {
 
 stage_cross() {
     local name failed=0
-    for name in {aarch64,x86_64,riscv64,riscv64gc}-{gcc,clang}; do
+    for name in {aarch64,x86_64,riscv64,riscv64gc}-{gcc,clang} {aarch64,x86_64}-{gcc,clang}-simd; do
         build_preset "$name" || failed=1
     done
     run_pytest 600 tests/abi --ignore=tests/abi/test_mutations.py || failed=1
@@ -577,7 +577,8 @@ stage_package() { BUILD_STD="${build_std[*]}" run_pytest 1200 -n 2 --dist loadfi
 stage_qemu() {
     local failed=0
     { build_kernel rust && cp "$kernel" build/kernel-rust-net && build_kernel && make_disk && run_pytest 1800 -n 2 tests/qemu; } || failed=1
-    { for_target build --release -p bench-kernel && run_pytest 300 tests/bench; } || failed=1
+    { for_target build --release -p bench-kernel --features simd && cp "target/$target/release/bench-kernel" build/bench-kernel-simd &&
+        for_target build --release -p bench-kernel && run_pytest 300 tests/bench; } || failed=1
     return "$failed"
 }
 
@@ -624,6 +625,8 @@ build_bench_images() {
     local name
     build_bench "$BENCH_CLANG" bench-kernel kernel-clang
     build_bench "$BENCH_GCC" bench-kernel kernel-gcc
+    build_bench "$BENCH_CLANG" bench-kernel kernel-simd-clang --features simd
+    build_bench "$BENCH_GCC" bench-kernel kernel-simd-gcc --features simd
     build_bench "$BENCH_CLANG" bench-kernel kernel-tally --features tally
     for name in '' transport virtio-drivers-net drop-in own-transport; do
         build_bench "$BENCH_CLANG" bench-size "size-$name" --features "$name"
@@ -631,14 +634,16 @@ build_bench_images() {
 }
 
 run_bench() {
-    local python=python3
+    local python=python3 features=()
     export BENCH_CLANG BENCH_GCC=aarch64-linux-gnu-gcc
     install_needs boot bench
     set_up_rust
     BENCH_CLANG=$(find_clang) || die "no clang"
     if [[ " $* " =~ \ --(counts|store)\  ]]; then
         [[ ${CC:-clang} = *gcc* ]] && CC_aarch64_unknown_none=$BENCH_GCC
-        build_bench "$CC_aarch64_unknown_none" bench-kernel kernel
+        [[ " $* " =~ \ --simd\  ]] && features=(--features simd)
+        [[ " $* " =~ \ --store\  ]] && build_bench "$CC_aarch64_unknown_none" bench-kernel kernel-simd --features simd
+        build_bench "$CC_aarch64_unknown_none" bench-kernel kernel ${features[@]+"${features[@]}"}
     else
         set_up_venv build/bench-venv tests/bench/requirements.txt matplotlib
         python=build/bench-venv/bin/python

@@ -36,12 +36,16 @@ fn build() -> Result<()> {
     }
     let compiler = choose_compiler(&target)?;
     let (small, quick): (Vec<_>, Vec<_>) = sources()?.into_iter().partition(|source| is_small(source));
+    let (vectors, quick): (Vec<_>, Vec<_>) = quick.into_iter().partition(|source| simd() && is_copy(source));
     let mut objects = compile(compiler.build(&target)?, quick)?;
     let mut build = compiler.build(&target)?;
     if !compiler.clang {
         build.opt_level_str("s");
     }
     objects.extend(compile(build, small)?);
+    if simd() {
+        objects.extend(compile(compiler.build_with(&target, target.vector_flags(compiler.clang)?), vectors)?);
+    }
     for object in &objects {
         check_object(&target, object).map_err(|reason| format!("{}: {reason}", object.display()))?;
     }
@@ -59,11 +63,24 @@ fn is_small(source: &Path) -> bool {
     fs::read_to_string(source).is_ok_and(|text| text.lines().any(|line| line == "VIRTIO_SMALL_BEGIN"))
 }
 
+/// Whether the kernel lets the driver copy frames by vector registers.
+fn simd() -> bool {
+    env::var_os("CARGO_FEATURE_SIMD").is_some()
+}
+
+/// The one source that does so.
+fn is_copy(source: &Path) -> bool {
+    source.ends_with("virtio/copy.c")
+}
+
 fn compile(mut build: cc::Build, sources: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     build.include("include").include("c-driver").files(sources);
     if env::var_os("CARGO_FEATURE_LOG").is_none() {
         // Nobody would read the lines, and their texts are an eighth of the C code.
         build.define("VIRTIO_NET_NO_LOG", None);
+    }
+    if simd() {
+        build.define("VIRTIO_SIMD", "1");
     }
     build.try_compile_intermediates().map_err(|error| error.to_string())
 }
@@ -86,16 +103,20 @@ impl Compiler {
     }
 
     fn build(&self, target: &Target) -> Result<cc::Build> {
+        Ok(self.build_with(target, target.flags(self.clang)?))
+    }
+
+    fn build_with(&self, target: &Target, flags: Vec<String>) -> cc::Build {
         let mut build = Self::plain(self.program.as_deref());
         build.std("c11").opt_level_str(target.level());
         if target.bare_metal {
             // Ours is the flag that says so.
             build.pic(false);
         }
-        for flag in target.flags(self.clang)? {
+        for flag in flags {
             build.flag(flag);
         }
-        Ok(build)
+        build
     }
 
     /// `None` where there is no such program.
@@ -162,6 +183,9 @@ fn candidates(target: &Target) -> Vec<Option<String>> {
 fn choose_compiler(target: &Target) -> Result<Compiler> {
     // What no compiler can do is said once, and not as a complaint about each.
     target.flags(true)?;
+    if simd() {
+        target.vector_flags(true)?;
+    }
     let (mut tried, mut reasons) = (Vec::new(), String::new());
     for program in candidates(target) {
         let name = program.as_deref().unwrap_or("the one that the environment names").to_owned();

@@ -101,7 +101,7 @@ int32_t vn_net_broken(struct virtio_net *net, struct virtio_ring *ring) VIRTIO_H
 int32_t vn_net_look_at_status(struct virtio_net *net, struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* Posts every receive pool buffer, without a notification. */
 void vn_net_rx_fill(struct virtio_net *net) VIRTIO_HIDDEN;
-/* Copies those frames of a run that a quick loop has left out because their memory is not aligned: to the buffers of the slots from
+/* Copies those frames of a run that a quick loop has left out, which copy_words is not for: to the buffers of the slots from
  * avail_index on, or, of a receive queue, from those from used_index on. */
 void vn_net_copy_left_out(const struct virtio_ring *ring, const struct virtio_net_packet *packets, uint32_t count) VIRTIO_HIDDEN;
 /* Takes the completed transmit frames back: pool slots become free, external ones stay done. Negative where the ring broke. */

@@ -264,7 +264,7 @@ struct cursor {
     size_t header_length;
     uint32_t shortest; /* used length of a frame */
     uint32_t lengths;  /* of frames that fit, counted from that on */
-    bool unaligned;    /* frames were left out that copy_words cannot copy */
+    bool left_out;     /* frames that copy_words is not for */
 };
 
 VIRTIO_INLINE struct cursor begin(const struct virtio_ring *ring)
@@ -305,10 +305,10 @@ VIRTIO_INLINE bool take_quickly(struct cursor *at, struct virtio_net_packet *pac
             *unusual = pack_element(id, used_length, HEADER_PLAIN);
             return false;
         }
-        if (VIRTIO_LIKELY(copy_is_simple(to)))
+        if (VIRTIO_LIKELY(copy_is_simple(to, length)))
             copy_words(to, frame, length);
         else
-            at->unaligned = true; /* later, so that this loop calls nothing and no register must be saved */
+            at->left_out = true; /* later, so that this loop calls nothing and no register must be saved */
     } else {
         packet->data = frame;
         packet->slot = slot;
@@ -342,7 +342,7 @@ VIRTIO_INLINE uint32_t take_run(struct virtio_net *net, struct virtio_net_packet
         packet++;
     } while (packet != end);
     uint32_t taken = (uint32_t)(packet - packets);
-    if (way == WAY_COPY && VIRTIO_UNLIKELY(at.unaligned))
+    if (way == WAY_COPY && VIRTIO_UNLIKELY(at.left_out))
         vn_net_copy_left_out(&net->rx.ring, packets, taken);
     pass(&net->rx.ring, taken, way);
     return taken;
@@ -461,6 +461,23 @@ static VIRTIO_COLD int32_t receive_slowly(struct virtio_net *net, uint32_t queue
     return received > 0 ? (int32_t)packet.length : received;
 }
 
+/* The end of a call that has taken one frame. */
+VIRTIO_INLINE int32_t received(struct virtio_net *net, uint32_t length)
+{
+    pass(&net->rx.ring, 1, WAY_COPY);
+    counter_add(&net->rx.frames, 1);
+    counter_add(&net->rx.bytes, length);
+    return vn_ring_publish(&net->rx.ring, &net->device.transport, true, (int32_t)length);
+}
+
+/* A frame that was taken but for its bytes. */
+static VIRTIO_NOINLINE int32_t receive_left_out(struct virtio_net *net, void *buffer, uint32_t length)
+{
+    const struct virtio_ring *ring = &net->rx.ring;
+    vn_copy(buffer, ring_slots(ring)[ring_position(ring, ring->used_index)->order].data, length);
+    return received(net, length);
+}
+
 int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, void *buffer, uint32_t capacity)
 {
     struct virtio_net_packet packet;
@@ -468,17 +485,14 @@ int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t
     packet.length = capacity;
     uint64_t element = NO_ELEMENT;
     /* used.idx is read last: whatever else is unusual, the general way reads it once. */
-    if (VIRTIO_LIKELY(net != NULL && copy_is_simple(buffer)) && VIRTIO_LIKELY(!net->rx.ring.interrupts) &&
+    if (VIRTIO_LIKELY(net != NULL) && VIRTIO_LIKELY(!net->rx.ring.interrupts) &&
         VIRTIO_LIKELY(!ring_is_nearly_stale(&net->rx.ring)) &&
         VIRTIO_LIKELY(ready_quickly(net, buffer, queue_pair, flags, WAY_COPY) != 0)) {
         struct cursor at = begin(&net->rx.ring);
         uint64_t length = 0;
-        if (VIRTIO_LIKELY(take_quickly(&at, &packet, WAY_COPY, &length, &element))) {
-            pass(&net->rx.ring, 1, WAY_COPY);
-            counter_add(&net->rx.frames, 1);
-            counter_add(&net->rx.bytes, length);
-            return vn_ring_publish(&net->rx.ring, &net->device.transport, true, (int32_t)length);
-        }
+        if (VIRTIO_LIKELY(take_quickly(&at, &packet, WAY_COPY, &length, &element)))
+            return VIRTIO_UNLIKELY(at.left_out) ? receive_left_out(net, buffer, (uint32_t)length)
+                                                : received(net, (uint32_t)length);
     }
     return receive_slowly(net, queue_pair, flags, buffer, capacity, element);
 }

@@ -279,7 +279,7 @@ struct cursor {
     const struct virtio_slot *position; /* of the next slot */
     struct frame_lengths frame_lengths;
     uint64_t lengths; /* of frames that fit, counted from the shortest on */
-    bool unaligned;   /* frames were left out that copy_words cannot copy */
+    bool left_out;    /* frames that copy_words is not for */
 };
 
 VIRTIO_INLINE struct cursor begin(const struct net_tx *tx)
@@ -309,10 +309,10 @@ VIRTIO_INLINE bool post_quickly(struct cursor *at, const struct virtio_net_packe
     if (way == WAY_IN_PLACE && VIRTIO_UNLIKELY(packet->slot != slot))
         return false;
     set_frame_length(&at->frame_lengths, slot, (uint32_t)length);
-    if (way == WAY_COPY && VIRTIO_LIKELY(copy_is_simple(data)))
+    if (way == WAY_COPY && VIRTIO_LIKELY(copy_is_simple(data, (uint32_t)length)))
         copy_words(at->slots[slot].data, data, (uint32_t)length);
     else if (way == WAY_COPY)
-        at->unaligned = true; /* later, so that this loop calls nothing and no register must be saved */
+        at->left_out = true; /* later, so that this loop calls nothing and no register must be saved */
     *bytes += (uint32_t)length;
     return true;
 }
@@ -326,7 +326,7 @@ VIRTIO_NOINLINE void vn_net_copy_left_out(const struct virtio_ring *ring, const 
     for (; packets != end; packets++, position++) {
         uint8_t *memory = packets->data;
         uint8_t *buffer = slots[position->order].data;
-        if (!copy_is_simple(memory))
+        if (!copy_is_simple(memory, packets->length))
             vn_copy(receive ? memory : buffer, receive ? buffer : memory, packets->length);
     }
 }
@@ -345,7 +345,7 @@ VIRTIO_INLINE uint32_t post_run(struct virtio_net *net, const struct virtio_net_
         packet++;
     } while (packet != end);
     uint32_t posted = (uint32_t)(packet - packets);
-    if (way == WAY_COPY && VIRTIO_UNLIKELY(at.unaligned))
+    if (way == WAY_COPY && VIRTIO_UNLIKELY(at.left_out))
         vn_net_copy_left_out(ring, packets, posted);
     ring->avail_index = (uint16_t)(ring->avail_index + posted);
     if (way == WAY_IN_PLACE)
@@ -501,16 +501,26 @@ static VIRTIO_COLD int32_t send_slowly(struct virtio_net *net, uint32_t queue_pa
     return sent < 0 ? sent : VIRTIO_NET_SUCCESS;
 }
 
+/* A frame that was posted but for its bytes. */
+static VIRTIO_NOINLINE int32_t send_left_out(struct virtio_net *net, uint32_t flags, const void *frame, uint32_t length)
+{
+    struct virtio_ring *ring = &net->tx.ring;
+    vn_copy(ring_slots(ring)[ring_position(ring, ring->avail_index)->order].data, frame, length);
+    ring->avail_index++;
+    return finish(net, flags, VIRTIO_NET_SUCCESS, 1, length);
+}
+
 int32_t virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const void *frame, uint32_t length)
 {
     struct virtio_net_packet packet;
     packet.data = (uint8_t *)(uintptr_t)frame;
     packet.length = length;
-    if (can_take(net, frame, queue_pair, flags) && VIRTIO_LIKELY(copy_is_simple(frame)) &&
-        VIRTIO_LIKELY(ring_free(&net->tx.ring) != 0)) {
+    if (can_take(net, frame, queue_pair, flags) && VIRTIO_LIKELY(ring_free(&net->tx.ring) != 0)) {
         struct cursor at = begin(&net->tx);
         uint64_t bytes = 0;
         if (VIRTIO_LIKELY(post_quickly(&at, &packet, WAY_COPY, &bytes))) {
+            if (VIRTIO_UNLIKELY(at.left_out))
+                return send_left_out(net, flags, frame, length);
             net->tx.ring.avail_index++;
             return finish(net, flags, VIRTIO_NET_SUCCESS, 1, bytes);
         }

@@ -3,7 +3,7 @@
  *
  * A memcpy of the host's may be a byte loop (Rust's compiler_builtins is one on some machines), and a call besides. Frames in
  * the pool lie on 16-byte boundaries, so where the caller's memory is aligned to words, whole words are copied, in line. Memory
- * that is not goes through vn_copy, on machines where an access to memory must be aligned.
+ * that is not goes through vn_copy, on machines where an access to memory must be aligned, and so does what vectors copy.
  */
 #ifndef VIRTIO_COPY_H
 #define VIRTIO_COPY_H
@@ -32,9 +32,17 @@ typedef uint16_t __attribute__((may_alias, COPY_ALIGNED(2))) copy_quarter;
 /* Copies from and to memory of any alignment. Reads aligned words that hold a byte of `from`, and no others; writes `to` alone. */
 void vn_copy(uint8_t *to, const uint8_t *from, uint32_t bytes) VIRTIO_HIDDEN;
 
-/* Whether copy_words can copy from or to this memory, the other side being a frame in the pool. */
-VIRTIO_INLINE bool copy_is_simple(const uint8_t *memory)
+/* With VIRTIO_SIMD copy.c alone is compiled for vector registers, and gets all frames but short ones. */
+#ifndef VIRTIO_SIMD
+#define VIRTIO_SIMD 0
+#endif
+#define COPY_SHORT 128u
+
+/* Whether copy_words is the way to copy so many bytes from or to this memory, the other side being a frame in the pool. */
+VIRTIO_INLINE bool copy_is_simple(const uint8_t *memory, uint32_t bytes)
 {
+    if (VIRTIO_SIMD && bytes >= COPY_SHORT)
+        return false;
     return VIRTIO_UNALIGNED_ACCESS || ((uintptr_t)memory & 7) == 0;
 }
 
@@ -110,11 +118,12 @@ VIRTIO_INLINE void copy_rest(uint8_t *to, const uint8_t *from, uint32_t bytes)
         *to = *from;
 }
 
-/* Copies where both are aligned to words, or need not be. */
+/* Copies what is simple. */
 VIRTIO_INLINE void copy_words(uint8_t *to, const uint8_t *from, uint32_t bytes)
 {
-    for (uint32_t blocks = bytes / 128; blocks != 0; blocks--)
-        copy_step(&to, &from, 128);
+    if (!VIRTIO_SIMD)
+        for (uint32_t blocks = bytes / COPY_SHORT; blocks != 0; blocks--)
+            copy_step(&to, &from, COPY_SHORT);
     copy_rest(to, from, bytes);
 }
 

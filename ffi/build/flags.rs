@@ -4,6 +4,8 @@
 //! set, frame pointers, branch protection. `docs/targets.md` has the reasons. The `cc` crate's own translation of `RUSTFLAGS` is not used: it
 //! knows no code model but by name, and brings link-time optimisation and stack protectors along.
 
+const GENERAL_REGISTERS: &str = "-mgeneral-regs-only";
+
 /// What is built for.
 #[derive(Debug)]
 pub struct Target {
@@ -89,6 +91,18 @@ impl Target {
         Ok(flags)
     }
 
+    /// The same for the one source that copies by vector registers, with the feature `simd`.
+    pub fn vector_flags(&self, clang: bool) -> Result<Vec<String>, String> {
+        if !self.features.iter().any(|feature| feature == "neon" || feature == "sse2") {
+            return Err(format!(
+                "the feature `simd` copies frames by vector registers, and code for {} must not use them: \
+                 neither neon nor sse2 is among the target's features",
+                self.triple
+            ));
+        }
+        Ok(self.flags(clang)?.into_iter().filter(|flag| flag != GENERAL_REGISTERS).collect())
+    }
+
     /// Clang knows no vendors of Rust's, and of RISC-V only the family.
     fn clang_triple(&self) -> String {
         match self.arch.as_str() {
@@ -102,9 +116,9 @@ impl Target {
     fn machine_flags(&self) -> Result<Vec<String>, String> {
         let mut flags = match self.arch.as_str() {
             // An MMU that is off, and SCTLR.A, make unaligned accesses fault. Outlined atomics would call a library.
-            "aarch64" => own(&["-mgeneral-regs-only", "-mstrict-align", "-mno-outline-atomics"]),
+            "aarch64" => own(&[GENERAL_REGISTERS, "-mstrict-align", "-mno-outline-atomics"]),
             // Interrupts of a kernel use its stack below the stack pointer.
-            "x86_64" => own(&["-mgeneral-regs-only", "-mno-red-zone"]),
+            "x86_64" => own(&[GENERAL_REGISTERS, "-mno-red-zone"]),
             "riscv64" | "riscv32" => self.riscv_flags(),
             _ => return Ok(Vec::new()),
         };

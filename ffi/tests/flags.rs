@@ -153,3 +153,19 @@ fn what_cargo_did_not_say_is_named() {
     let missing = Target::read(|_| None).unwrap_err();
     assert!(missing.contains("TARGET"), "{missing}");
 }
+
+#[test]
+fn vectors_are_only_for_targets_that_use_them() {
+    for (machine, feature, other) in
+        [(AARCH64, "neon", "-mstrict-align"), (X86_64, "fxsr,sse,sse2", "-mno-red-zone")]
+    {
+        let target = target(machine, &[("CARGO_CFG_TARGET_FEATURE", feature)]);
+        has(&target.vector_flags(true).unwrap(), &[other, "-ffreestanding"], &["-mgeneral-regs-only"]);
+        has(&target.vector_flags(false).unwrap(), &[other], &["-mgeneral-regs-only", "-nostdlibinc"]);
+        has(&target.flags(true).unwrap(), &["-mgeneral-regs-only"], &[]);
+    }
+    for machine in [("aarch64-unknown-none-softfloat", "aarch64"), X86_64, RISCV64] {
+        let refused = target(machine, &[]).vector_flags(true).unwrap_err();
+        assert!(refused.contains("`simd`") && refused.contains(machine.0), "{refused}");
+    }
+}

@@ -16,7 +16,9 @@ import interface
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 MACHINES = ("aarch64", "x86_64", "riscv64", "riscv64gc")
-PRESETS = [f"{machine}-{compiler}" for machine in MACHINES for compiler in ("gcc", "clang")]
+# Where one object may use vector registers.
+SIMD = [f"{machine}-{compiler}-simd" for machine in ("aarch64", "x86_64") for compiler in ("gcc", "clang")]
+PRESETS = [f"{machine}-{compiler}" for machine in MACHINES for compiler in ("gcc", "clang")] + SIMD
 AARCH64 = [preset for preset in PRESETS if preset.startswith("aarch64")]
 # What a freestanding compiler may always call (Rust's compiler_builtins has them).
 HOST_PROVIDES = {"memcpy", "memmove", "memset", "memcmp"}
@@ -128,8 +130,14 @@ def test_orders_ring_accesses(preset):
     assert barriers, "no full barrier between publishing and the kick test (virtio 1.2, 2.7.13.4.1)"
 
 
-@pytest.mark.parametrize("preset", AARCH64)
+VECTOR_REGISTERS = {"aarch64": r"\t(?:[qdsv]\d+|\{ ?v\d+)", "x86_64": r"%[xyz]?mm\d|%st\b"}
+
+
+@pytest.mark.parametrize("preset", [preset for preset in PRESETS if not preset.startswith("riscv")])
 def test_uses_general_registers_only(preset):
-    """Kernels neither save nor always switch on the floating-point registers."""
+    """Kernels neither save nor always switch on the floating-point registers, but for those that allow one object to copy by them."""
     code = output("llvm-objdump-19", "--disassemble", "--no-show-raw-insn", archive(preset))
-    assert not re.search(r"\t(?:[qdsv]\d+|\{ ?v\d+)", code)
+    parts = dict(re.findall(r"^\S+\((\S+)\):\tfile format.*\n([^\0]*?)(?=^\S+\(\S+\):\tfile format|\Z)", code, re.MULTILINE))
+    assert len(parts) > 10
+    users = {name.split(".")[0] for name, text in parts.items() if re.search(VECTOR_REGISTERS[preset.split("-")[0]], text)}
+    assert users == ({"copy"} if preset in SIMD else set())

@@ -127,6 +127,8 @@ def bench(directory, quick):
         log(f"Instructions, {compiler}")
         kernel, key = directory / f"kernel-{name}", stored.compiler()
         results["counts"][key] = counts(kernel, quick_cases())
+        by_vectors = counts(directory / f"kernel-simd-{name}", [case for case in quick_cases() if case.path == "c-copy"])
+        results["counts"][key] |= {f"simd:{case}": value for case, value in by_vectors.items()}
         if not quick:
             results["counts"][key] |= counts(kernel, list(all_paths(60, queue=16)))
             results.setdefault("counts_legacy", {})[key] = counts(kernel, list(all_paths(60)), modern=False)
@@ -150,11 +152,12 @@ def main():
     arguments.add_argument("--quick", action="store_true", help="fewer rounds, and the modern interface with queues of 256 only")
     arguments.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
     arguments.add_argument("--counts", action="store_true", help="instruction counts only")
+    arguments.add_argument("--simd", action="store_true", help="with --counts: run.sh has built the kernel with copies by vectors")
     arguments.add_argument("--store", action="store_true", help="keep the counts that the test compares with")
     arguments.add_argument("patterns", nargs="*", help="only cases that match one of these, such as 'c-place:tx:*'")
     chosen = arguments.parse_args()
     if chosen.store:
-        stored.store(chosen.kernels / "kernel")
+        stored.store(chosen.kernels / "kernel", chosen.kernels / "kernel-simd")
     elif chosen.counts:
         print_counts(chosen.kernels / "kernel",
                      [case for case in quick_cases() if not chosen.patterns or

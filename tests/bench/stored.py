@@ -15,6 +15,8 @@ from machine import Case
 TABLE = Path(__file__).with_name("stored.json")
 # A path may grow by so much.
 TOLERANCE = 1.02
+# In front of what the kernel costs that copies by vectors.
+SIMD = "simd:"
 # The same relative to the floor, where the compiler is none that the table knows: two compilers differ by more than that.
 FOREIGN_TOLERANCE = 1.25
 
@@ -49,6 +51,11 @@ def cases():
     return [*filter(own, all_paths(60)), *long_frames, Case("dropin-net", "tx", 1514, burst=1), *off_by_one()]
 
 
+def simd_cases():
+    """What it looks at in the kernel that copies by vectors."""
+    return [Case("c-copy", way, length, offset) for length in (60, 1514) for offset in (0, 1) for way in ("tx", "rx")]
+
+
 def floor_of(case):
     """The floor's case for a path."""
     place = case.path.endswith("-place") or case.path in ("dropin-raw", "c-post")
@@ -59,28 +66,32 @@ def table():
     return json.loads(TABLE.read_text()) if TABLE.exists() else {}
 
 
-def store(kernel):
+def store(kernel, simd_kernel):
     """Measures, and keeps what it finds."""
     known = table()
     results = measure(kernel, cases())
     for key in {keys(case)[0] for case in results}:
         known[key] = {}
-    for case, result in results.items():
-        key, name = keys(case)
-        known[key][name] = round(instructions(result, case), 2)
+    for prefix, found in (("", results), (SIMD, measure(simd_kernel, simd_cases()))):
+        for case, result in found.items():
+            key, name = keys(case)
+            known[key][prefix + name] = round(instructions(result, case), 2)
     TABLE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
-def grown(kernel):
+def grown(kernel, simd_kernel):
     """The paths that cost more than the table allows, as lines to read."""
     known = table()
     measured = {case: instructions(result, case) for case, result in measure(kernel, cases()).items()}
-    return [line for case, cost in measured.items() if (line := judge(known, measured, case, cost))]
+    simd = {case: instructions(result, case) for case, result in measure(simd_kernel, simd_cases()).items()}
+    return [line for prefix, costs in (("", measured), (SIMD, simd)) for case, cost in costs.items()
+            if (line := judge(known, measured, case, cost, prefix))]
 
 
-def judge(known, measured, case, cost):
+def judge(known, measured, case, cost, prefix=""):
     """A line about a case that costs too much, else None."""
     key, name = keys(case)
+    name = prefix + name
     if key in known:
         limit = known[key].get(name, 0) * TOLERANCE
         return f"{name}: {cost:.2f} instructions a packet with {key}, stored {known[key].get(name)}" if cost > limit else None

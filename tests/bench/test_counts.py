@@ -8,12 +8,13 @@ import stored
 from machine import Case
 
 KERNEL = Path(os.environ.get("BENCH_KERNEL", "target/aarch64-unknown-none/release/bench-kernel"))
+SIMD_KERNEL = Path(os.environ.get("BENCH_SIMD_KERNEL", "build/bench-kernel-simd"))
 PLACE, FLOOR = Case("c-place", "tx"), Case("floor-place", "tx")
 PLACE_NAME, FLOOR_NAME = "c-place:tx:60:0:32:256", "floor-place:tx:60:0:32:256"
 
 
 def test_no_path_has_grown():
-    grown = stored.grown(KERNEL)
+    grown = stored.grown(KERNEL, SIMD_KERNEL)
     assert not grown, "\n".join([*grown, "If it has to be so: ./run.sh bench --store, and CC=gcc ./run.sh bench --store"])
 
 
