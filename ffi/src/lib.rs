@@ -65,7 +65,7 @@
 //!
 //! # Features
 //!
-//! - `alloc` (default): [`VirtIONet`], [`TxBuffer`] and [`RxBuffer`].
+//! - `alloc` (default): [`VirtIONet`], [`TxBuffer`] and [`RxBuffer`]; and the drop-ins keep their state in a block of the heap.
 //! - `virtio-drivers-0_12` (default): `Hal` and `Transport` of virtio-drivers 0.12, in the module `v0_12`.
 //! - `virtio-drivers-0_13`: those of 0.13, in the module `v0_13`.
 //! - `smoltcp-0_14`: `smoltcp::phy::Device` for [`NetDevice`] and [`VirtIONet`].
