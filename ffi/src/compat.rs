@@ -425,12 +425,10 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     }
 
     /// Posts a frame in its own buffer. Where many are in flight already, those that were sent go home first.
-    #[inline(never)]
+    #[inline]
     fn post(&mut self, mut tx_buf: TxBuffer) -> Outcome {
         if self.kept >= self.many {
-            self.reap()?;
-            // Not with each frame while the device sends none.
-            self.many = (self.slots / 2).max(self.kept + self.slots / 8 + 1);
+            self.reap_many()?;
         }
         let bytes = tx_buf.with_header(usize::from(self.header));
         // SAFETY: the buffer stays where it is until `reap` has unshared it: it becomes a cookie, or the post fails.
@@ -440,27 +438,56 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let length = u32::try_from(tx_buf.packet_len()).unwrap_or(u32::MAX);
         let device_address = address + u64::from(self.header);
         let cookie = tx_buf.into_cookie();
-        let post = |drop_in: &mut Self| {
-            let flags = VIRTIO_NET_PACKET_HAS_HEADER; // zero since the buffer was made
-            let net = handle(&mut drop_in.net);
-            // SAFETY: the frame and the header's bytes in front of it are the driver's until the cookie comes back.
-            unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) }
-        };
-        let mut code = post(self);
-        if code == VIRTIO_NET_ERROR_QUEUE_FULL && self.wait_for_slot().is_ok() {
-            code = post(self);
+        // SAFETY: the frame and the header's bytes in front of it are the driver's until the cookie comes back.
+        let code = unsafe { self.post_kept(frame, length, device_address, cookie) };
+        if code < 0 {
+            // SAFETY: as above; the driver did not take the cookie.
+            return unsafe { self.post_after(code, frame, length, device_address, cookie) };
+        }
+        self.kept += 1;
+        Ok(())
+    }
+
+    /// # Safety
+    /// The frame and the header's bytes in front of it, which are zero, are the driver's until the cookie comes back, where the result is not
+    /// negative.
+    #[inline]
+    unsafe fn post_kept(&mut self, frame: *mut u8, length: u32, device_address: u64, cookie: u64) -> i32 {
+        let (net, flags) = (handle(&mut self.net), VIRTIO_NET_PACKET_HAS_HEADER);
+        // SAFETY: by the caller's promise.
+        unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) }
+    }
+
+    /// Posts again after an error, where it was that of a full queue, and after another one takes the buffer home.
+    ///
+    /// # Safety
+    /// As [`Self::post_kept`]; the driver did not take the cookie.
+    #[cold]
+    #[inline(never)]
+    unsafe fn post_after(
+        &mut self,
+        mut code: i32,
+        frame: *mut u8,
+        length: u32,
+        device_address: u64,
+        cookie: u64,
+    ) -> Outcome {
+        if code == VIRTIO_NET_ERROR_QUEUE_FULL {
+            code = match self.wait_for_slot() {
+                // SAFETY: by the caller's promise.
+                Ok(()) => unsafe { self.post_kept(frame, length, device_address, cookie) },
+                Err(error) => error.code(),
+            };
         }
         match DriverError::check(code) {
-            Ok(_) => {
-                self.kept += 1;
-                Ok(())
-            }
+            Ok(_) => self.kept += 1,
             Err(error) => {
                 // SAFETY: the driver did not take the cookie.
                 unsafe { self.take_home(cookie) };
-                Err(error)
+                return Err(error);
             }
         }
+        Ok(())
     }
 
     /// # Safety
@@ -471,6 +498,15 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let bytes = buffer.with_header(usize::from(self.header));
         // SAFETY: these are the bytes that were shared, and where.
         unsafe { H::unshare(buffer.shared_at(), bytes, BufferDirection::DriverToDevice) };
+    }
+
+    /// [`Self::reap`] where many frames are in flight; not with each frame while the device sends none.
+    #[cold]
+    #[inline(never)]
+    fn reap_many(&mut self) -> Outcome {
+        self.reap()?;
+        self.many = (self.slots / 2).max(self.kept + self.slots / 8 + 1);
+        Ok(())
     }
 
     /// Takes sent frames back, and repeats a notification that got lost.

@@ -715,9 +715,10 @@ impl Block {
 #[derive(Default)]
 struct OwnBuffers {
     blocks: [Option<Block>; OWN_BUFFERS / BLOCK_BUFFERS],
-    /// A bit for each buffer that there is, and for each of these that is free; and in the first one for a long frame, which is on its way.
+    /// A bit for each buffer that there is.
     all: u64,
-    free: u64,
+    /// A bit for each of these that is posted, and for a long frame, which is on its way.
+    posted: u64,
     /// The slot that each other one is posted with.
     slots: [u16; OWN_BUFFERS],
     /// That of the long frame.
@@ -740,7 +741,6 @@ impl OwnBuffers {
             if address != 0 {
                 let bits = ((1 << buffers) - 1) << first;
                 self.all |= bits;
-                self.free |= bits;
                 self.blocks[number] = Some(Block { address, memory, pages });
                 return Ok(Some(first));
             }
@@ -758,16 +758,17 @@ impl OwnBuffers {
 
     /// How many are posted, a long one counted.
     fn posted(&self) -> usize {
-        (self.all & !self.free).count_ones() as usize
+        self.posted.count_ones() as usize
     }
 
     #[inline]
     fn any_posted(&self) -> bool {
-        self.free != self.all
+        self.posted != 0
     }
 
     fn free(&self) -> Option<usize> {
-        (self.free != 0).then_some(self.free.trailing_zeros() as usize)
+        let free = self.all & !self.posted;
+        (free != 0).then_some(free.trailing_zeros() as usize)
     }
 
     /// Whether one is posted with this slot, or a long one.
@@ -779,7 +780,7 @@ impl OwnBuffers {
 
     /// Calls `look` with the bit of each that is posted, but for a long one, and its slot.
     fn each_posted(&self, mut look: impl FnMut(u32, u16)) {
-        let mut posted = (self.all & !self.free) as u32;
+        let mut posted = self.posted as u32;
         while posted != 0 {
             let place = posted.trailing_zeros();
             posted &= posted - 1;
@@ -795,11 +796,11 @@ impl OwnBuffers {
                 free |= bit
             }
         });
-        self.free |= u64::from(free);
+        self.posted &= !u64::from(free);
     }
 
     fn set_posted(&mut self, place: usize, slot: u16) {
-        self.free &= !(1 << place);
+        self.posted |= 1 << place;
         self.slots[place] = slot;
     }
 
@@ -811,15 +812,15 @@ impl OwnBuffers {
     }
 
     fn has_long(&self) -> bool {
-        self.all & 1 << LONG != 0
+        self.posted & 1 << LONG != 0
     }
 
     fn set_long(&mut self, slot: u16) {
-        self.all |= 1 << LONG;
+        self.posted |= 1 << LONG;
         self.long_slot = slot;
     }
 
     fn forget_long(&mut self) {
-        self.all &= !(1 << LONG);
+        self.posted &= !(1 << LONG);
     }
 }
