@@ -560,15 +560,15 @@ int32_t virtio_net_tx_reserve(struct virtio_net *net, uint32_t queue_pair, uint3
         uint32_t run = ring_run(ring, ring_first_free(ring), left);
         ring->reserved = (uint16_t)(ring->reserved + run);
         left -= run;
-        for (; run != 0; run--, packets++, position++) {
-            const struct virtio_slot *slot = &slots[position->order];
-            uint8_t *data = slot->data;
-            uint64_t device_address = slot->device_address;
+        for (; run != 0; run--, packets++) {
+            uint16_t number = ring_next_slot(&position);
+            uint8_t *data = slots[number].data;
+            uint64_t device_address = slots[number].device_address;
             packets->data = data;
             packets->device_address = device_address;
             packets->length = longest;
             packets->flags = 0;
-            packets->slot = position->order;
+            packets->slot = number;
         }
     }
     return (int32_t)limit;
