@@ -434,7 +434,7 @@ static void take_stock(struct virtio_net *net)
     counter_add(&net->rx.lost, waiting > 0 ? (uint32_t)waiting : 0);
     flag_write(&net->rx.ring.usable, 0);
     flag_write(&net->tx.ring.usable, 0);
-    virtio_net_get_last_error(net, &net->device.error); /* outlives the rings' faults */
+    vn_net_add_faults(net, &net->device.error); /* outlives the rings' */
 }
 
 static void count_lost(struct virtio_net *net)

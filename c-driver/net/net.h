@@ -97,6 +97,8 @@ int32_t vn_net_refuse(const struct virtio_net *net, const void *needed, uint32_t
                       uint32_t unknown_flags) VIRTIO_HIDDEN;
 /* The device broke a rule, or says that it needs a reset: logs it once, and returns NEEDS_RESET. */
 int32_t vn_net_broken(struct virtio_net *net, struct virtio_ring *ring) VIRTIO_HIDDEN;
+/* Puts what broke a ring in the place of the device's last error. */
+void vn_net_add_faults(const struct virtio_net *net, struct virtio_net_error_detail *error) VIRTIO_HIDDEN;
 /* Looks at the device's status when a ring does not move. */
 int32_t vn_net_look_at_status(struct virtio_net *net, struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* Posts every receive pool buffer, without a notification. */

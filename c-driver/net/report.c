@@ -116,22 +116,27 @@ int32_t virtio_net_get_statistics(const struct virtio_net *net, struct virtio_ne
 }
 
 /* The rings keep their own, so that each direction writes only what is its own. Sticky faults come first. */
-int32_t virtio_net_get_last_error(const struct virtio_net *net, struct virtio_net_error_detail *detail)
+void vn_net_add_faults(const struct virtio_net *net, struct virtio_net_error_detail *error)
 {
-    if (net == NULL || detail == NULL)
-        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
-    struct virtio_net_error_detail now = net->device.error;
     const struct virtio_ring *rings[2] = {&net->rx.ring, &net->tx.ring};
     for (int i = 0; i < 2; i++) {
         const struct virtio_fault *fault = &rings[i]->fault;
         if (fault->code == VIRTIO_NET_SUCCESS)
             continue;
-        now.code = fault->code;
-        now.field = fault->field;
-        now.queue = rings[i]->index;
-        now.found = fault->found;
-        now.wanted = fault->wanted;
+        error->code = fault->code;
+        error->field = fault->field;
+        error->queue = rings[i]->index;
+        error->found = fault->found;
+        error->wanted = fault->wanted;
     }
+}
+
+int32_t virtio_net_get_last_error(const struct virtio_net *net, struct virtio_net_error_detail *detail)
+{
+    if (net == NULL || detail == NULL)
+        return VIRTIO_NET_ERROR_INVALID_ARGUMENT;
+    struct virtio_net_error_detail now = net->device.error;
+    vn_net_add_faults(net, &now);
     return report(detail, &now, detail->size, sizeof now);
 }
 

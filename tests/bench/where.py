@@ -26,11 +26,11 @@ PURPOSES = (
     ("frames out of the ordinary: each check and its error, slots in any order, memory that is not coherent",
      r"transmit|post_\w+|commit\w*|check_length|check_external|room|send_slowly|receive(_slowly)?|\w+_slowly|examine|release|settle|"
      r"give_up|is_lent|look|is_frame|sync_for_\w+|deliver|virtio_net_\w+_cancel"),
-    ("copying memory that is not aligned, where accesses must be", r"vn_copy"),
+    ("copying memory that is not aligned, where accesses must be", r"vn_copy|(send|receive)_left_out"),
     ("interrupts", r"virtio_net_irq_\w+|check_irq|vn_ring_(arm|disarm|park|refresh)|arm_and_look"),
     ("devices that stand still or ask for a reset",
      r"vn_ring_(idle|is_waited_for|break|fault)|vn_net_(look_at_status|broken|rx_due)|look_after_stall|virtio_net_(due|check|link)"),
-    ("reports: statistics, last error, what was agreed", r"virtio_net_get_\w+|report|virtio_net_status_\w+|names|texts|\w+_entries"),
+    ("reports: statistics, last error, what was agreed", r"virtio_net_get_\w+|vn_net_add_faults|report|virtio_net_status_\w+|names|texts|\w+_entries"),
     ("refusing wrong calls", r"vn_net_refuse|vn_device_fail|bad_option"),
     ("reset with a limit, stop, recovery, quarantine, close",
      r"vn_device_reset|now|take_stock|bring_down|undo|give_back|vn_ring_forget|virtio_net_(stop|start|recover|close|abandon)"),
