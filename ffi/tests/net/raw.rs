@@ -256,6 +256,68 @@ fn a_completion_behind_another_one() {
     }
 }
 
+/// A frame of `send` has a token that nobody was told, also when it has come back beside a request.
+#[test]
+fn the_token_of_a_copy_is_nobodys() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<16>(&card);
+        let buffer = with_header(&net, &frame(60, 1));
+        let token = begin(&mut net, &buffer).unwrap();
+        net.send(&frame(60, 0)).unwrap();
+        assert_eq!(card.sent().len(), 2);
+        assert_eq!(net.poll_transmit(), Some(token));
+        for other in (0..16).filter(|other| *other != token) {
+            assert_eq!(complete(&mut net, other, &buffer), Err(Error::NotReady));
+        }
+        assert_eq!(shares(&plug), (1, 0));
+        assert_eq!(complete(&mut net, token, &buffer), Ok(0));
+        assert_eq!((net.poll_transmit(), shares(&plug)), (None, (1, 1)));
+        net.send(&frame(60, 2)).unwrap();
+        assert_eq!(card.sent().len(), 1);
+    }
+}
+
+/// Looks that find nothing repeat a notification that the card has missed.
+#[test]
+fn a_lost_notification_is_repeated() {
+    for kind in KINDS {
+        let (_plug, card) = machine(kind);
+        let mut net = raw::<16>(&card);
+        for round in 0..3 {
+            let sent = [round, round + 100].map(|number| with_header(&net, &frame(60, number)));
+            let first = begin(&mut net, &sent[0]).unwrap();
+            assert!(card.take());
+            // The card is awake, so that it is not told of this one.
+            let second = begin(&mut net, &sent[1]).unwrap();
+            card.doze(TX);
+            card.finish(0);
+            assert!(!card.take());
+            assert_eq!(net.poll_transmit(), Some(first));
+            assert_eq!(complete(&mut net, first, &sent[0]), Ok(0));
+            for _ in 0..4 {
+                assert_eq!(net.poll_transmit(), None);
+            }
+            assert_eq!(card.sent(), [frame(60, round + 100)], "{}", kind.name);
+            assert_eq!(complete(&mut net, second, &sent[1]), Ok(0));
+        }
+        let mut buffers = buffers::<2>();
+        let mut token = offer(&mut net, &mut buffers[0]).unwrap();
+        for round in 0..3 {
+            assert!(card.deliver(&frame(60, round)), "{}: the card sleeps", kind.name);
+            assert!(collect(&mut net, token, &mut buffers[0]).is_ok());
+            // Published to a card that is awake and has used all that it knew of.
+            token = offer(&mut net, &mut buffers[0]).unwrap();
+            card.doze_late(RX);
+            for _ in 0..4 {
+                assert_eq!(collect(&mut net, token, &mut buffers[0]), Err(Error::NotReady));
+            }
+        }
+        assert!(card.deliver(&frame(60, 9)), "{}: the card sleeps", kind.name);
+        assert!(collect(&mut net, token, &mut buffers[0]).is_ok());
+    }
+}
+
 #[test]
 fn waiting_for_a_frame() {
     for kind in KINDS {
