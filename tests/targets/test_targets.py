@@ -125,7 +125,7 @@ def test_size():
         assert here in names and absent not in names
     # The driver is larger by what it does more; a jump would be a mistake.
     small = {row["device"]: row["sum"] for row in rows if row["opt-level"] == "s"}
-    assert small["virtio-net-c, clang"] - small["virtio-drivers"] < 32 << 10
+    assert small["virtio-net-c, clang"] - small["virtio-drivers"] < 18 << 10
 
 
 BOOTS = [(image, modern) for image in IMAGES for modern in ((True,) if image.card == "pci" else (False, True))]
