@@ -486,7 +486,7 @@ int32_t virtio_net_receive(struct virtio_net *net, uint32_t queue_pair, uint32_t
     uint64_t element = NO_ELEMENT;
     /* used.idx is read last: whatever else is unusual, the general way reads it once. */
     if (VIRTIO_LIKELY(net != NULL) && VIRTIO_LIKELY(!net->rx.ring.interrupts) &&
-        VIRTIO_LIKELY(!ring_is_nearly_stale(&net->rx.ring)) &&
+        VIRTIO_LIKELY(!ring_is_stale_at((uint16_t)(net->rx.ring.used_index + 1))) &&
         VIRTIO_LIKELY(ready_quickly(net, buffer, queue_pair, flags, WAY_COPY) != 0)) {
         struct cursor at = begin(&net->rx.ring);
         uint64_t length = 0;
@@ -711,17 +711,18 @@ int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
     struct virtio_ring *ring = &rx->ring;
     /* All that is the driver's own is read before used.idx, after which a compiler would read it again. */
     uint16_t counter = ring->used_index;
+    uint16_t next = (uint16_t)(counter + 1);
     uint16_t posted = ring_usable_by_device(ring);
     const struct virtq_used *used = ring->used;
-    const uint32_t *words = &ring_used_element(ring, counter)->id;
+    const uint32_t *words = &ring_bare_element(ring, counter)->id;
     struct virtio_slot *oldest = &ring_slots(ring)[slot & ring->slot_mask];
     uint32_t header_length = ring->header_length;
     uint32_t room = (oldest->length & VIRTIO_SLOT_LENGTH) - ETHERNET_HEADER_BYTES;
     if (VIRTIO_UNLIKELY((ring->held | (ring_position(ring, counter)->order ^ slot)) != 0) ||
-        VIRTIO_UNLIKELY(ring_is_nearly_stale(ring)))
+        VIRTIO_UNLIKELY(ring_is_stale_at(next)))
         return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
-    uint16_t ready = (uint16_t)(shared_load_acquire16(&used->index) - counter);
-    if (VIRTIO_UNLIKELY((uint16_t)(ready - 1) >= posted)) /* none, or more than were posted */
+    uint16_t more = (uint16_t)(shared_load_acquire16(&used->index) - next);
+    if (VIRTIO_UNLIKELY(more >= posted)) /* none, or more than were posted */
         return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
     uint32_t id = 0;
     uint32_t used_length = 0;
@@ -733,12 +734,12 @@ int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
         return take_slowly(net, queue_pair, slot, cookie, pack_element(id, used_length, HEADER_UNUSABLE));
     *cookie = oldest->cookie;
     oldest->length = 0;
-    ring->used_index = (uint16_t)(counter + 1);
+    ring->used_index = next;
     counter_add(&rx->frames, 1);
     counter_add(&rx->bytes, length);
     /* Who asks for the next frame afterwards sees one that came before this. */
-    if (VIRTIO_UNLIKELY(ready == 1) && ring->interrupts)
-        ring_rearm(ring);
+    if (VIRTIO_UNLIKELY(more == 0) && ring->interrupts)
+        ring_rearm(ring, next);
     return (int32_t)length;
 }
 
@@ -848,8 +849,7 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
             descriptor->length = header_length + length;
             descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
             descriptor->next = 0;
-            ring_hand_over(ring);
-            return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, number);
+            return ring_publish_next(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, number);
         }
     }
     return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);

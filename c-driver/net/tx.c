@@ -397,7 +397,7 @@ VIRTIO_INLINE bool can_post(const struct virtio_net *net, const void *frames, ui
                                             VIRTIO_LIKELY(net->tx.ring.reserved == 0)));
 }
 
-/* Posts one where there is room, and returns its slot; negative where anything is unusual, which `transmit` looks after. */
+/* Fills the next descriptor, for a slot that is free, which it returns; negative where anything is unusual, which `transmit` looks after. */
 VIRTIO_INLINE int32_t post_external_quickly(struct net_tx *tx, const struct virtio_net_packet *packet)
 {
     struct virtio_ring *ring = &tx->ring;
@@ -416,7 +416,6 @@ VIRTIO_INLINE int32_t post_external_quickly(struct net_tx *tx, const struct virt
     descriptor->length = header_length + length;
     descriptor->flags = 0;
     descriptor->next = 0;
-    ring_hand_over(ring);
     return number;
 }
 
@@ -432,6 +431,7 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
             int32_t slot = post_external_quickly(&net->tx, &packets[done]);
             if (VIRTIO_UNLIKELY(slot < 0))
                 break;
+            ring_hand_over(&net->tx.ring);
             packets[done].slot = (uint16_t)slot;
             bytes += packets[done].length;
         }
@@ -469,8 +469,11 @@ int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
         packet.length = length;
         packet.flags = flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
         int32_t slot = post_external_quickly(&net->tx, &packet);
-        if (VIRTIO_LIKELY(slot >= 0))
-            return finish(net, flags, slot, 1, length);
+        if (VIRTIO_LIKELY(slot >= 0)) {
+            counter_add(&net->tx.frames, 1);
+            counter_add(&net->tx.bytes, length);
+            return ring_publish_next(&net->tx.ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, slot);
+        }
     }
     return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
 }
@@ -673,10 +676,10 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
 }
 
 /* Looks for more. */
-static VIRTIO_NOINLINE int32_t next_slowly(struct virtio_net *net)
+static VIRTIO_NOINLINE int32_t next_slowly(struct virtio_net *net, uint32_t queue_pair)
 {
-    if (net->state == VIRTIO_NET_STATE_CLOSED)
-        return vn_net_refuse(net, net, NET_QUEUE_TX, 0, 0);
+    if (net == NULL || queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
+        return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, 0);
     struct virtio_ring *ring = &net->tx.ring;
     int32_t code = look_for_completions(net, true);
     if (ring->held == 0)
@@ -687,26 +690,27 @@ static VIRTIO_NOINLINE int32_t next_slowly(struct virtio_net *net)
 int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
 {
     if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
-        return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, 0);
+        return next_slowly(net, queue_pair);
     /* Where a frame is held already there is no need to look for more. */
     struct virtio_ring *ring = &net->tx.ring;
     if (ring->held != 0)
         return ring_position(ring, ring_first_held(ring))->order;
     /* One that has come back alone, and that is the next. */
     uint16_t before = ring->used_index;
+    uint16_t after = (uint16_t)(before + 1);
     const struct virtq_used *used = ring->used;
-    if (!ring_is_bare(ring) || ring_is_nearly_stale(ring) || ring->published == before)
-        return next_slowly(net);
-    const uint32_t *id = &ring_used_element(ring, before)->id;
+    if (!ring_is_bare(ring) || ring_is_stale_at(after) || ring->published == before)
+        return next_slowly(net, queue_pair);
+    const uint32_t *id = &ring_bare_element(ring, before)->id;
     uint16_t number = ring_position(ring, before)->order;
-    if ((uint16_t)(shared_load_acquire16(&used->index) - before) != 1 || VIRTIO_UNLIKELY(shared_load32(id) != number))
-        return next_slowly(net);
-    ring->used_index = (uint16_t)(before + 1);
+    if (shared_load_acquire16(&used->index) != after || VIRTIO_UNLIKELY(shared_load32(id) != number))
+        return next_slowly(net, queue_pair);
+    ring->used_index = after;
     ring->held = 1;
     counter_add(&net->tx.completed, 1);
     /* Its interrupt may have been for several. */
-    if (ring->interrupts && VIRTIO_UNLIKELY(ring_rearm(ring)))
-        return next_slowly(net);
+    if (ring->interrupts && ring_rearm(ring, after) && VIRTIO_UNLIKELY(shared_load16(&used->index) != after))
+        return next_slowly(net, queue_pair);
     return number;
 }
 
@@ -736,12 +740,14 @@ int32_t virtio_net_tx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
 {
     if (VIRTIO_LIKELY(net != NULL && cookie != NULL && queue_pair == 0) && ring_is_bare(&net->tx.ring)) {
         struct virtio_ring *ring = &net->tx.ring;
-        if (VIRTIO_LIKELY(ring->held != 0) && VIRTIO_LIKELY(ring_position(ring, ring_first_held(ring))->order == slot)) {
-            struct virtio_slot *oldest = &ring_slots(ring)[slot];
+        uint16_t held = ring->held;
+        uint16_t number = ring_position(ring, ring_first_held(ring))->order;
+        if (VIRTIO_LIKELY(held != 0) && VIRTIO_LIKELY(number == slot)) {
+            struct virtio_slot *oldest = &ring_slots(ring)[number];
             uint32_t length = oldest->length;
             *cookie = oldest->cookie;
             oldest->length = 0;
-            ring->held--;
+            ring->held = (uint16_t)(held - 1);
             return (int32_t)(length >> 30);
         }
     }

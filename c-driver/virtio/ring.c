@@ -3,45 +3,15 @@
  */
 #include "ring.h"
 
-/* Whether the device wants to be told of any of the `fresh` entries from index `before` on, as far as its wish can be seen. */
-VIRTIO_INLINE bool wishes(const struct virtio_ring *ring, uint16_t before, uint16_t fresh)
-{
-    if (ring->event_index)
-        return (uint16_t)(shared_load16(ring->avail_event) - before) < fresh;
-    return fresh != 0 && (shared_load16(&ring->used->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
-}
-
-/*
- * 2.7.7.1, 2.7.10: whether the device wants to be told of anything published since `decided`.
- *
- * Its wish can be read too early through no fault of the driver's: a virtual processor without memory barriers (QEMU 7.2 with
- * one) loses the order of "store avail.idx, load avail_event", and the device sleeps on. Only a device that has used all that
- * it knew does that. So what was published to such a device stays undecided, and the next decision looks at the wish for it
- * again.
- */
-VIRTIO_INLINE bool decide(struct virtio_ring *ring)
-{
-    uint16_t before = ring->decided;
-    uint16_t fresh = (uint16_t)(ring->published - before);
-    /* Without it the load could pass the store of avail.idx, and driver and device each miss the other's word. */
-    barrier_full();
-    if (VIRTIO_UNLIKELY(wishes(ring, before, fresh)))
-        return true;
-    bool busy = (uint16_t)(shared_load16(&ring->used->index) - before) >= fresh;
-    if (VIRTIO_LIKELY(busy))
-        ring->decided = ring->published;
-    return false;
-}
-
 bool vn_ring_is_waited_for(const struct virtio_ring *ring)
 {
     return ring_is_usable(ring) && ring_is_undecided(ring) &&
-           wishes(ring, ring->decided, (uint16_t)(ring->published - ring->decided));
+           ring_wishes(ring, ring->decided, (uint16_t)(ring->published - ring->decided));
 }
 
 int32_t vn_ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport)
 {
-    return decide(ring) ? vn_ring_notify(ring, transport, 1) : 0;
+    return ring_decide(ring) ? vn_ring_notify(ring, transport, 1) : 0;
 }
 
 /*
@@ -67,7 +37,7 @@ int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport 
     name(ring);
     ring->published = ring->avail_index;
     shared_store_release16(&ring->avail->index, ring->published);
-    if (VIRTIO_LIKELY(kick) && decide(ring))
+    if (VIRTIO_LIKELY(kick) && ring_decide(ring))
         return vn_ring_notify(ring, transport, result);
     return result;
 }

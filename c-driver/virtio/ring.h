@@ -295,6 +295,49 @@ int32_t vn_ring_kick(struct virtio_ring *ring, const struct virtio_transport *tr
 int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport *transport, bool kick,
                         int32_t result) VIRTIO_HIDDEN;
 
+/* Whether the device wants to be told of any of the `fresh` entries from index `before` on, as far as its wish can be seen. */
+VIRTIO_INLINE bool ring_wishes(const struct virtio_ring *ring, uint16_t before, uint16_t fresh)
+{
+    if (ring->event_index)
+        return (uint16_t)(shared_load16(ring->avail_event) - before) < fresh;
+    return fresh != 0 && (shared_load16(&ring->used->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
+}
+
+/*
+ * 2.7.7.1, 2.7.10: whether the device wants to be told of anything published since `decided`.
+ *
+ * Its wish can be read too early through no fault of the driver's: a virtual processor without memory barriers (QEMU 7.2 with
+ * one) loses the order of "store avail.idx, load avail_event", and the device sleeps on. Only a device that has used all that
+ * it knew does that. So what was published to such a device stays undecided, and the next decision looks at the wish for it
+ * again.
+ */
+VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring)
+{
+    uint16_t before = ring->decided;
+    uint16_t published = ring->published;
+    uint16_t fresh = (uint16_t)(published - before);
+    /* Without it the load could pass the store of avail.idx, and driver and device each miss the other's word. */
+    barrier_full();
+    if (VIRTIO_UNLIKELY(ring_wishes(ring, before, fresh)))
+        return true;
+    bool busy = (uint16_t)(shared_load16(&ring->used->index) - before) >= fresh;
+    if (VIRTIO_LIKELY(busy))
+        ring->decided = published;
+    return false;
+}
+
+/* ring_hand_over and vn_ring_publish in one, for whoever posts one buffer: what the ring knows is read once. */
+VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct virtio_transport *transport, bool kick,
+                                        int32_t result)
+{
+    ring_hand_over(ring);
+    if (VIRTIO_UNLIKELY(ring->unsettled != 0) || VIRTIO_UNLIKELY(!kick))
+        return vn_ring_publish(ring, transport, kick, result);
+    ring->published = ring->avail_index;
+    shared_store_release16(&ring->avail->index, ring->avail_index);
+    return ring_decide(ring) ? vn_ring_notify(ring, transport, result) : result;
+}
+
 /* ------------------------------------------------------------------------------------------------------------ completion */
 
 /* Takes the queue out of use, and keeps why. */
@@ -317,15 +360,15 @@ bool vn_ring_is_waited_for(const struct virtio_ring *ring) VIRTIO_HIDDEN;
 
 /* Asks for an interrupt at the next completion, and tells whether there is one already. */
 bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;
-/* The same of a ring that asks for interrupts already, which only the event index takes back with each. */
-VIRTIO_INLINE bool ring_rearm(struct virtio_ring *ring)
+/* The same without the look, of a bare ring that asks for interrupts already, which only the event index takes back with each.
+ * `next`: the counter of the next completion. Returns whether it was taken back: then what came before must be looked for. */
+VIRTIO_INLINE bool ring_rearm(struct virtio_ring *ring, uint16_t next)
 {
     if (VIRTIO_UNLIKELY(!ring->event_index))
         return false;
-    uint16_t used_index = ring->used_index;
-    shared_store16(ring_used_event(ring), used_index);
+    shared_store16(&ring->avail->ring[(uint32_t)ring->slot_mask + 1], next);
     barrier_full();
-    return shared_load16(&ring->used->index) != used_index;
+    return true;
 }
 
 /* Asks for no interrupt. */
@@ -371,16 +414,22 @@ VIRTIO_INLINE const struct virtq_used_element *ring_used_element(const struct vi
     return &ring->used->ring[counter & ring->ring_mask];
 }
 
+/* The same of a bare ring, which has as many entries as slots: a position and its element are found by one index. */
+VIRTIO_INLINE const struct virtq_used_element *ring_bare_element(const struct virtio_ring *ring, uint16_t counter)
+{
+    return &ring->used->ring[counter & ring->slot_mask];
+}
+
 /* Whether it is time for vn_ring_refresh, where used_index was `before` at the start of a call that took something. */
 VIRTIO_INLINE bool ring_is_stale(const struct virtio_ring *ring, uint16_t before)
 {
     return VIRTIO_UNLIKELY(((ring->used_index ^ before) & ~(RING_REFRESH_INTERVAL - 1)) != 0);
 }
 
-/* Whether one more element makes it time. */
-VIRTIO_INLINE bool ring_is_nearly_stale(const struct virtio_ring *ring)
+/* Whether one more element makes it time: used_index is `next` then. */
+VIRTIO_INLINE bool ring_is_stale_at(uint16_t next)
 {
-    return VIRTIO_UNLIKELY((~ring->used_index & (RING_REFRESH_INTERVAL - 1)) == 0);
+    return VIRTIO_UNLIKELY((next & (RING_REFRESH_INTERVAL - 1)) == 0);
 }
 
 /* A held slot becomes free. */
