@@ -6,6 +6,7 @@ use super::virtio_drivers::PhysAddr;
 use crate::sys::virtio_net_copy;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use core::alloc::Layout;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 /// A received frame, in the driver's receive pool.
@@ -190,10 +191,13 @@ impl TxBuffer {
         unsafe { core::slice::from_raw_parts_mut(self.frame(), self.packet_len()) }
     }
 
-    /// The frame and the `header` bytes in front of it, at most 16, for `Hal::share`.
-    pub(crate) fn with_header(&self, header: usize) -> NonNull<[u8]> {
-        let header = header.min(TX_HEADROOM);
-        // SAFETY: the headroom lies in front of the frame, in the same allocation.
+    /// The frame and the `header` bytes in front of it, for `Hal::share`.
+    ///
+    /// # Safety
+    /// `header` is at most 16.
+    #[inline]
+    pub(crate) unsafe fn with_header(&self, header: usize) -> NonNull<[u8]> {
+        // SAFETY: the headroom lies in front of the frame, in the same allocation, and is as long by the caller's promise.
         let start = unsafe { NonNull::new_unchecked(self.frame().sub(header)) };
         NonNull::slice_from_raw_parts(start, header + self.packet_len())
     }
@@ -206,6 +210,27 @@ impl TxBuffer {
     pub(crate) fn shared_at(&self) -> PhysAddr {
         // SAFETY: the block is valid for as long as this value lives.
         unsafe { self.0.as_ref() }.shared_at
+    }
+
+    /// Drops the buffer for whoever knows its length, or even a limit to it, which most allocators have a use for.
+    ///
+    /// # Safety
+    /// `length` is [`Self::packet_len`].
+    #[inline]
+    pub(crate) unsafe fn free(self, length: usize) {
+        // SAFETY: by the caller's promise; the buffer is forgotten.
+        unsafe { ManuallyDrop::new(self).release(length) };
+    }
+
+    /// # Safety
+    /// `length` is [`Self::packet_len`], and the buffer is not used afterwards.
+    #[inline]
+    unsafe fn release(&mut self, length: usize) {
+        // SAFETY: the block was allocated with this layout, which was checked then.
+        unsafe {
+            let layout = Layout::from_size_align_unchecked(size_of::<TxBlock>() + length, align_of::<TxBlock>());
+            dealloc(self.0.as_ptr().cast(), layout);
+        }
     }
 
     /// Turns the buffer into a cookie of the driver's.
@@ -224,11 +249,8 @@ impl TxBuffer {
 
 impl Drop for TxBuffer {
     fn drop(&mut self) {
-        let bytes = size_of::<TxBlock>() + self.packet_len();
-        // SAFETY: the block was allocated with this layout, which was checked then.
-        unsafe {
-            dealloc(self.0.as_ptr().cast(), Layout::from_size_align_unchecked(bytes, align_of::<TxBlock>()));
-        }
+        // SAFETY: this is the buffer's end.
+        unsafe { self.release(self.packet_len()) };
     }
 }
 
@@ -289,7 +311,8 @@ mod tests {
             let bytes: Vec<u8> = (0..length).map(|i| i as u8).collect();
             let buffer = TxBuffer::from(&bytes);
             assert_eq!(buffer.packet(), bytes);
-            assert_eq!(buffer.with_header(12).len(), length + 12);
+            // SAFETY: there is room for 16 bytes.
+            assert_eq!(unsafe { buffer.with_header(12) }.len(), length + 12);
             assert_eq!(buffer.packet().as_ptr() as usize % 16, 0);
             let cookie = buffer.into_cookie();
             // SAFETY: the cookie was just made.

@@ -58,8 +58,8 @@ pub struct VirtIONet<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     transport: PhantomData<T>,
     pool: NonNull<Pool>,
     batches: Box<Batches>,
-    /// Buffers lent and not recycled; dropped ones count until they are found.
-    out: u16,
+    /// Buffers that the device does not have: those lent and not recycled, of which dropped ones count until they are found, and those held back.
+    away: u16,
     /// Frames in flight that lie in their own buffer.
     kept: u16,
     /// So many, and those that were sent go home before the next one.
@@ -116,7 +116,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             batches: Box::new(Batches { ahead: NO_PACKETS, back: NO_PACKETS }),
             kept: 0,
             many: 0,
-            out: 0,
+            away: 0,
             slots: 0,
             rx_slots: 0,
             rx_bytes: frame as u16,
@@ -242,7 +242,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     pub fn can_recv(&self) -> bool {
         // SAFETY: the pool lives until the driver releases it.
         let returned = || unsafe { self.pool.as_ref() }.any_returned();
-        let starved = self.out + u16::from(self.recycled) >= self.rx_slots;
+        let starved = self.away >= self.rx_slots;
         self.next < self.seen || self.net.is_due() || starved && returned()
     }
 
@@ -270,7 +270,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let (frame, length, slot) =
             unsafe { (NonNull::new_unchecked((*packet).data), (*packet).length as u16, (*packet).slot) };
         self.next += 1;
-        self.out += 1;
+        self.away += 1;
         if self.is_scarce() {
             // Not this frame's trouble; the next call says what is wrong.
             let _ = self.flush_back();
@@ -322,23 +322,32 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     #[inline]
     fn post_any(&mut self, tx_buf: TxBuffer) -> Outcome {
         self.harvest()?;
-        if tx_buf.packet_len() > COPY_LIMIT {
+        let (frame, length) = (tx_buf.frame(), tx_buf.packet_len());
+        if length > COPY_LIMIT {
             return self.post(tx_buf);
         }
-        match self.post_copy(&tx_buf) {
-            VIRTIO_NET_ERROR_QUEUE_FULL => {
-                self.wait_for_slot()?;
-                DriverError::check(self.post_copy(&tx_buf)).map(drop)
-            }
-            code => DriverError::check(code).map(drop),
+        // SAFETY: these are the frame's bytes; here and below.
+        let mut code = unsafe { self.post_copy(frame, length) };
+        if code == VIRTIO_NET_ERROR_QUEUE_FULL {
+            code = match self.wait_for_slot() {
+                // SAFETY: as above.
+                Ok(()) => unsafe { self.post_copy(frame, length) },
+                Err(error) => error.code(),
+            };
         }
+        // SAFETY: this is its length.
+        unsafe { tx_buf.free(length) };
+        DriverError::check(code).map(drop)
     }
 
+    /// Copies a frame of at most [`COPY_LIMIT`] bytes.
+    ///
+    /// # Safety
+    /// So many bytes can be read at `frame`.
     #[inline]
-    fn post_copy(&mut self, tx_buf: &TxBuffer) -> i32 {
-        let frame = tx_buf.packet();
-        // SAFETY: the handle is that of a driver, and the frame has so many bytes.
-        unsafe { virtio_net_send(handle(&mut self.net), 0, 0, frame.as_ptr().cast(), frame.len() as u32) }
+    unsafe fn post_copy(&mut self, frame: *const u8, length: usize) -> i32 {
+        // SAFETY: the handle is that of a driver; the rest is the caller's promise.
+        unsafe { virtio_net_send(handle(&mut self.net), 0, 0, frame.cast(), length as u32) }
     }
 
     /// Takes the next frames from C. With none there it gives every buffer back, and looks after the transmit queue.
@@ -386,7 +395,6 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// Keeps the slot until there is a batch of them; where the caller has many, the device needs each at once.
     #[inline]
     fn put_back(&mut self, slot: u16) -> Outcome {
-        self.out -= 1;
         if let Some(place) = self.batches.back.get_mut(usize::from(self.recycled)) {
             // SAFETY: the place is the packet's.
             unsafe { (*place.as_mut_ptr()).slot = slot };
@@ -395,18 +403,24 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         if self.is_scarce() || self.recycled >= self.batch { self.flush_back() } else { Ok(()) }
     }
 
+    /// Buffers lent and not recycled.
+    fn out(&self) -> isize {
+        self.away as isize - self.recycled as isize
+    }
+
     /// Whether the device has too few buffers for any to be held back.
     #[inline]
     fn is_scarce(&self) -> bool {
-        self.recycled != 0 && self.out + u16::from(self.recycled) > self.rx_slots / 2
+        self.away > self.rx_slots / 2 && self.recycled != 0
     }
 
     #[inline(never)]
     fn flush_back(&mut self) -> Outcome {
-        let count = u32::from(core::mem::take(&mut self.recycled));
+        let count = core::mem::take(&mut self.recycled);
+        self.away -= u16::from(count);
         let packets = self.batches.back.as_ptr().cast();
         // SAFETY: there are so many packets, whose slots were written: nothing else of them is read.
-        let code = unsafe { virtio_net_rx_release(handle(&mut self.net), 0, 0, packets, count) };
+        let code = unsafe { virtio_net_rx_release(handle(&mut self.net), 0, 0, packets, count.into()) };
         DriverError::check(code).map(drop)
     }
 
@@ -430,7 +444,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         if self.kept >= self.many {
             self.reap_many()?;
         }
-        let bytes = tx_buf.with_header(usize::from(self.header));
+        // SAFETY: the header of every device is shorter.
+        let bytes = unsafe { tx_buf.with_header(usize::from(self.header)) };
         // SAFETY: the buffer stays where it is until `reap` has unshared it: it becomes a cookie, or the post fails.
         let address = unsafe { H::share(bytes, BufferDirection::DriverToDevice) };
         tx_buf.set_shared_at(address);
@@ -495,7 +510,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     unsafe fn take_home(&mut self, cookie: u64) {
         // SAFETY: by the caller's promise.
         let Some(buffer) = (unsafe { TxBuffer::from_cookie(cookie) }) else { return };
-        let bytes = buffer.with_header(usize::from(self.header));
+        // SAFETY: as in `post`.
+        let bytes = unsafe { buffer.with_header(usize::from(self.header)) };
         // SAFETY: these are the bytes that were shared, and where.
         unsafe { H::unshare(buffer.shared_at(), bytes, BufferDirection::DriverToDevice) };
     }
@@ -544,13 +560,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUE
         // Returns what is left, where the device cannot read it any more.
         let _ = self.reap();
         // SAFETY: the pool lives until it is released below.
-        if !unsafe { self.pool.as_ref() }.is_home(self.out as isize) {
+        if !unsafe { self.pool.as_ref() }.is_home(self.out()) {
             self.net.host().lock.keep(self.pool.as_ptr());
         }
         // SAFETY: nothing uses the driver afterwards.
         unsafe { ManuallyDrop::drop(&mut self.net) };
         // SAFETY: the driver's only release, with the buffers that it lent and that did not come back.
-        unsafe { Pool::release_driver(self.pool, self.out as isize) };
+        unsafe { Pool::release_driver(self.pool, self.out()) };
     }
 }
 
