@@ -233,15 +233,14 @@ impl TxBuffer {
         }
     }
 
-    /// Turns the buffer into a cookie of the driver's.
-    pub(crate) fn into_cookie(self) -> u64 {
-        let cookie = self.0.as_ptr().expose_provenance() as u64;
-        core::mem::forget(self);
-        cookie
+    /// The driver's cookie for the buffer, if that is forgotten.
+    #[inline]
+    pub(crate) fn cookie(&self) -> u64 {
+        self.0.as_ptr().expose_provenance() as u64
     }
 
     /// # Safety
-    /// The cookie is from [`TxBuffer::into_cookie`] and is used once.
+    /// The cookie is from [`TxBuffer::cookie`] of a buffer that was forgotten, and is used once.
     pub(crate) unsafe fn from_cookie(cookie: u64) -> Option<Self> {
         NonNull::new(core::ptr::with_exposed_provenance_mut(cookie as usize)).map(Self)
     }
@@ -314,7 +313,7 @@ mod tests {
             // SAFETY: there is room for 16 bytes.
             assert_eq!(unsafe { buffer.with_header(12) }.len(), length + 12);
             assert_eq!(buffer.packet().as_ptr() as usize % 16, 0);
-            let cookie = buffer.into_cookie();
+            let cookie = ManuallyDrop::new(buffer).cookie();
             // SAFETY: the cookie was just made.
             let buffer = unsafe { TxBuffer::from_cookie(cookie) };
             assert_eq!(buffer.as_ref().map(TxBuffer::packet), Some(&*bytes));

@@ -449,56 +449,53 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         // SAFETY: the buffer stays where it is until `reap` has unshared it: it becomes a cookie, or the post fails.
         let address = unsafe { H::share(bytes, BufferDirection::DriverToDevice) };
         tx_buf.set_shared_at(address);
-        let frame = tx_buf.frame();
-        let length = u32::try_from(tx_buf.packet_len()).unwrap_or(u32::MAX);
-        let device_address = address + u64::from(self.header);
-        let cookie = tx_buf.into_cookie();
-        // SAFETY: the frame and the header's bytes in front of it are the driver's until the cookie comes back.
-        let code = unsafe { self.post_kept(frame, length, device_address, cookie) };
+        // SAFETY: the buffer is shared, and is kept where the driver takes it.
+        let code = unsafe { self.post_kept(&tx_buf) };
         if code < 0 {
-            // SAFETY: as above; the driver did not take the cookie.
-            return unsafe { self.post_after(code, frame, length, device_address, cookie) };
+            // SAFETY: as above; the driver did not take it.
+            return unsafe { self.post_after(code, tx_buf) };
         }
-        self.kept += 1;
+        self.keep(tx_buf);
         Ok(())
     }
 
-    /// # Safety
-    /// The frame and the header's bytes in front of it, which are zero, are the driver's until the cookie comes back, where the result is not
-    /// negative.
+    /// A buffer that the driver has taken lives until `reap` has its cookie.
     #[inline]
-    unsafe fn post_kept(&mut self, frame: *mut u8, length: u32, device_address: u64, cookie: u64) -> i32 {
+    fn keep(&mut self, tx_buf: TxBuffer) {
+        core::mem::forget(tx_buf);
+        self.kept += 1;
+    }
+
+    /// # Safety
+    /// The buffer is shared. Where the result is not negative it is neither dropped nor touched until its cookie comes back.
+    #[inline]
+    unsafe fn post_kept(&mut self, tx_buf: &TxBuffer) -> i32 {
         let (net, flags) = (handle(&mut self.net), VIRTIO_NET_PACKET_HAS_HEADER);
-        // SAFETY: by the caller's promise.
-        unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) }
+        let length = u32::try_from(tx_buf.packet_len()).unwrap_or(u32::MAX);
+        let device_address = tx_buf.shared_at() + u64::from(self.header);
+        // SAFETY: the frame and the header's bytes in front of it, which are zero, are the driver's by the caller's promise.
+        unsafe { virtio_net_tx_post_one(net, 0, flags, tx_buf.frame(), length, device_address, tx_buf.cookie()) }
     }
 
     /// Posts again after an error, where it was that of a full queue, and after another one takes the buffer home.
     ///
     /// # Safety
-    /// As [`Self::post_kept`]; the driver did not take the cookie.
+    /// The buffer is shared, and the driver did not take it.
     #[cold]
     #[inline(never)]
-    unsafe fn post_after(
-        &mut self,
-        mut code: i32,
-        frame: *mut u8,
-        length: u32,
-        device_address: u64,
-        cookie: u64,
-    ) -> Outcome {
+    unsafe fn post_after(&mut self, mut code: i32, tx_buf: TxBuffer) -> Outcome {
         if code == VIRTIO_NET_ERROR_QUEUE_FULL {
             code = match self.wait_for_slot() {
-                // SAFETY: by the caller's promise.
-                Ok(()) => unsafe { self.post_kept(frame, length, device_address, cookie) },
+                // SAFETY: by the caller's promise; it is kept or taken home below.
+                Ok(()) => unsafe { self.post_kept(&tx_buf) },
                 Err(error) => error.code(),
             };
         }
         match DriverError::check(code) {
-            Ok(_) => self.kept += 1,
+            Ok(_) => self.keep(tx_buf),
             Err(error) => {
-                // SAFETY: the driver did not take the cookie.
-                unsafe { self.take_home(cookie) };
+                // SAFETY: the driver did not take it.
+                unsafe { self.take_home(tx_buf) };
                 return Err(error);
             }
         }
@@ -506,10 +503,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     }
 
     /// # Safety
-    /// The cookie is that of a buffer that was shared, and that the device uses no more.
-    unsafe fn take_home(&mut self, cookie: u64) {
-        // SAFETY: by the caller's promise.
-        let Some(buffer) = (unsafe { TxBuffer::from_cookie(cookie) }) else { return };
+    /// The buffer was shared, and the device uses it no more.
+    unsafe fn take_home(&mut self, buffer: TxBuffer) {
         // SAFETY: as in `post`.
         let bytes = unsafe { buffer.with_header(usize::from(self.header)) };
         // SAFETY: these are the bytes that were shared, and where.
@@ -537,7 +532,10 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             for packet in packets.iter().take(count) {
                 self.kept -= 1;
                 // SAFETY: the driver has written the cookie, and returned it.
-                unsafe { self.take_home((*packet.as_ptr()).cookie) };
+                if let Some(buffer) = unsafe { TxBuffer::from_cookie((*packet.as_ptr()).cookie) } {
+                    // SAFETY: it was posted, and has come back.
+                    unsafe { self.take_home(buffer) };
+                }
             }
             if count < REAPED {
                 return Ok(());
