@@ -150,7 +150,7 @@ impl TxBuffer {
         unsafe { Self::adopt(alloc_zeroed(layout), layout, length) }
     }
 
-    /// A copy of a frame.
+    /// A copy of a frame. With the feature `simd` it may use vector registers.
     // The name and the form are those of the type whose place this one takes.
     #[allow(clippy::should_implement_trait)]
     pub fn from(frame: &[u8]) -> Self {

@@ -28,7 +28,7 @@ type Outcome = core::result::Result<(), DriverError>;
 
 /// Bytes of the header at most.
 const HEADER: usize = 12;
-/// Frames up to this length are copied; longer ones are cheaper to share than to copy.
+/// Frames up to this length are copied; longer ones stay where they are. Copying costs less up to some 700 bytes, but buffers for it cost memory.
 const COPY_LIMIT: usize = 256;
 /// Frames taken from the driver by one call, and buffers given back by one, at most.
 const AHEAD: usize = 16;
@@ -86,15 +86,16 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// is not taken.
     ///
     /// # Errors
-    /// `InvalidParam` where `buf_len` is below 1,526; `DmaError` where the `Hal` or the heap has no memory; `ConfigSpaceTooSmall`; `IoError` where the device does
-    /// not keep to the rules.
+    /// `InvalidParam` where `buf_len` is below 1,526; `DmaError` where the `Hal` has no memory, or the heap none for the driver's state;
+    /// `ConfigSpaceTooSmall`; `IoError` where the device does not keep to the rules.
     pub fn new(transport: T, buf_len: usize) -> Result<Self> {
         Self::with_options(transport, buf_len, Options::new())
     }
 
     /// The same, with options of the driver's own: a mask of features, a fallback for a card without an address. Those for the sizes of buffers
-    /// and for interrupts are not used. Only a mask that names the MTU makes the driver agree on it, and refuse longer frames. Without a fallback, a card that has no usable address gets a local one, 02:00:00:00 and a number that is different for each such
-    /// card of this kernel.
+    /// and for interrupts are not used. Only a mask that names the MTU makes the driver agree on it, and refuse longer frames. Without a
+    /// fallback, a card that has no usable address gets a local one, 02:00:00:00 and a number that is different for each such card of
+    /// this kernel.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -210,8 +211,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let _ = self.net.disable_interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
     }
 
-    /// Asks for an interrupt when a frame has been received, which is so from the start until [`Self::disable_interrupts`]. Receive until there is none, or use [`Self::can_recv`], afterwards: a frame that
-    /// came before the call does not interrupt.
+    /// Asks for an interrupt when a frame has been received, which is so from the start until [`Self::disable_interrupts`]. Receive until
+    /// there is none, or use [`Self::can_recv`], afterwards: a frame that came before the call does not interrupt.
     pub fn enable_interrupts(&mut self) {
         let _ = self.net.enable_interrupts(VIRTIO_NET_IRQ_RX);
     }
@@ -280,10 +281,11 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         Ok(unsafe { RxBuffer::new(self.pool, frame, (length, self.rx_bytes), slot, self.header) })
     }
 
-    /// Takes a buffer back, in any order. One of another driver goes home to that one.
+    /// Takes a buffer back, in any order. One of another driver goes home to that one. Of a device that broke a rule [`Self::receive`] and
+    /// [`Self::send`] tell; the buffer is taken back all the same.
     ///
     /// # Errors
-    /// `IoError` where the device needs a reset.
+    /// None; the type is the original's.
     #[inline]
     pub fn recycle_rx_buffer(&mut self, rx_buf: RxBuffer) -> Result {
         let Ok(slot) = rx_buf.into_slot(self.pool) else { return Ok(()) };

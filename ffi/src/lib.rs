@@ -69,7 +69,8 @@
 //! - `virtio-drivers-0_12` (default): `Hal` and `Transport` of virtio-drivers 0.12, in the module `v0_12`.
 //! - `virtio-drivers-0_13`: those of 0.13, in the module `v0_13`.
 //! - `smoltcp-0_14`: `smoltcp::phy::Device` for [`NetDevice`] and [`VirtIONet`].
-//! - `simd`: frames of 128 bytes and more are copied by vector registers (NEON, SSE2), by the calls that copy and by no others. The kernel must have
+//! - `simd`: frames of 128 bytes and more are copied by vector registers (NEON, SSE2), by the calls that copy and by no others:
+//!   `send`, `receive` and their bursts of all types here, and [`TxBuffer::from`]. The kernel must have
 //!   switched these registers on, and save them in interrupt entries, or make no such call in interrupt handlers nor be interrupted by one that does. Only
 //!   the kernel knows that, so no library should ask for it. The build stops for a target whose code must not use them.
 //! - `log`: log lines of the driver, under the target `virtio_net_c`. Without it the C code is compiled without any, and never calls the `log`

@@ -108,7 +108,7 @@ impl phy::TxToken for TxFrame<'_> {
 
 #[cfg(feature = "alloc")]
 mod drop_in {
-    use super::super::buffer::RxBuffer;
+    use super::super::buffer::{RxBuffer, TxBuffer};
     use super::super::compat::VirtIONet;
     use super::super::virtio_drivers::Hal;
     use super::super::virtio_drivers::transport::Transport;
@@ -180,10 +180,11 @@ mod drop_in {
 
     impl<H: Hal, T: Transport, const N: usize> phy::TxToken for TxToken<'_, H, T, N> {
         fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, length: usize, f: F) -> R {
+            let mut buffer = TxBuffer::zeroed(length);
+            // The caller may use the receive token in here, so the driver is not borrowed yet.
+            let result = f(buffer.packet_mut());
             // SAFETY: as for the receive token.
             let net = unsafe { self.net.as_mut() };
-            let mut buffer = net.new_tx_buffer(length);
-            let result = f(buffer.packet_mut());
             // A frame that the device does not take is lost, as on any Ethernet.
             let _ = net.send(buffer);
             result

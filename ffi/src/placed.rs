@@ -1,5 +1,5 @@
-//! Where the drop-ins keep their driver: they are returned by value, on stacks and into structures that were made for the original, and the driver's
-//! state is larger than the original's own. So it is one block of the heap, or, in a build without one, part of the value.
+//! Where the drop-ins keep their driver: they are kept in structures that were made for the original, and the driver's state is larger than the
+//! original's own. So it is one block of the heap, or, in a build without one, part of the value.
 
 use super::driver::NetDevice;
 use super::virtio_drivers::{Hal, Result};

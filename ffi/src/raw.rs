@@ -34,6 +34,8 @@ pub struct VirtIONetRaw<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     /// Receive buffers that the caller has not completed.
     posted: u16,
     header: u8,
+    /// The device broke a rule and was reset, and nothing was posted since.
+    is_reset: bool,
 }
 
 /// How a reset went.
@@ -79,7 +81,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let options = options.interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
         let net = place(NetDevice::new_whole(transport, options).map_err(translate)?)?;
         let header = net.info().header_length as u8;
-        Ok(Self { net, transport: PhantomData, own: OwnBuffers::default(), posted: 0, header })
+        Ok(Self { net, transport: PhantomData, own: OwnBuffers::default(), posted: 0, header, is_reset: false })
     }
 
     /// What was agreed with the device.
@@ -111,8 +113,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let _ = self.net.disable_interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
     }
 
-    /// Asks for interrupts when buffers come back, of either direction, which is so from the start until [`Self::disable_interrupts`]. Poll both afterwards: what came before the call does not
-    /// interrupt.
+    /// Asks for interrupts when buffers come back, of either direction, which is so from the start until
+    /// [`Self::disable_interrupts`]. Poll both afterwards: what came before the call does not interrupt.
     pub fn enable_interrupts(&mut self) {
         let _ = self.net.enable_interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
     }
@@ -122,10 +124,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         self.net.mac_address()
     }
 
-    /// Whether [`Self::transmit_begin`] has a slot. Those of completed requests are taken until [`Self::transmit_complete`].
+    /// Whether [`Self::transmit_begin`] has a slot, as far as can be told without a look. Those of completed requests are taken until
+    /// [`Self::transmit_complete`]. True where the device was reset, too: the next request brings it up again.
     pub fn can_send(&self) -> bool {
         // Where less is in flight than `send` has posted, a buffer of its own has come back.
-        self.net.tx_free() != 0 || self.net.tx_in_flight() < self.own.posted() && self.net.is_usable()
+        self.net.tx_free() != 0
+            || self.net.tx_in_flight() < self.own.posted() && self.net.is_usable()
+            || self.is_reset
     }
 
     /// Writes the header that must precede a frame, and returns its length.
@@ -206,7 +211,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         if rx_buf.len() < MIN_BUFFER_LEN {
             return Err(Error::InvalidParam);
         }
-        let buffer = usable(rx_buf);
+        let buffer = usable(self.header, rx_buf);
         // SAFETY: the buffer stays in place by the caller's promise.
         let address = unsafe { H::share(buffer, BufferDirection::DeviceToDriver) };
         // SAFETY: the buffer is longer than the header.
@@ -250,7 +255,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         }
         self.posted -= 1;
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
-        unsafe { H::unshare(address, usable(rx_buf), BufferDirection::DeviceToDriver) };
+        unsafe { H::unshare(address, usable(self.header, rx_buf), BufferDirection::DeviceToDriver) };
         if length == 0 { Err(Error::IoError) } else { Ok((usize::from(self.header), length as usize)) }
     }
 
@@ -264,8 +269,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         if tx_buf.len() > OWN_FRAME {
             return self.send_long(tx_buf);
         }
-        for _ in 0..WAIT_LOOKS {
-            let Some(place) = self.own_buffer()? else {
+        for look in 0..WAIT_LOOKS {
+            // More memory is asked for once: what is waited for afterwards is the device.
+            let Some(place) = self.own_buffer(look == 0)? else {
                 core::hint::spin_loop();
                 continue;
             };
@@ -317,6 +323,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         if let Err(error) = self.net.recover() {
             return error.code();
         }
+        self.is_reset = false;
         let before = core::mem::replace(&mut self.header, self.net.info().header_length as u8);
         // What shall be posted has a header of the length that was right before.
         if before == self.header { post(self) } else { VIRTIO_NET_ERROR_STATE }
@@ -374,7 +381,10 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         match unsafe { virtio_net_stop(handle(&mut self.net)) } {
             VIRTIO_NET_ERROR_STATE => Reset::Before,
             code if code < 0 => Reset::Pending,
-            _ => Reset::Done,
+            _ => {
+                self.is_reset = true;
+                Reset::Done
+            }
         }
     }
 
@@ -469,12 +479,12 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         checked(unsafe { virtio_net_rx_oldest(self.net.shared_handle(), 0) }).ok()
     }
 
-    /// A buffer for `send`: a free one, or one that has come back, or a new one.
-    fn own_buffer(&mut self) -> Result<Option<usize>> {
+    /// A buffer for `send`: a free one, or one that has come back, or a new one, where it may `grow`.
+    fn own_buffer(&mut self, grow: bool) -> Result<Option<usize>> {
         if self.own.free().is_none() {
             self.take_own_back()?;
         }
-        if self.own.free().is_none() {
+        if grow && self.own.free().is_none() {
             return self.own.grow::<H>(QUEUE_SIZE);
         }
         Ok(self.own.free())
@@ -500,7 +510,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     fn post_long(&mut self, frame: &[u8]) -> Result {
         let block = Block::for_long::<H>(frame.len()).ok_or(Error::DmaError)?;
         // SAFETY: the block is large enough, and nobody else has it.
-        let posting = unsafe { block.fill(0, frame, LONG_COOKIE) };
+        let posting = unsafe { block.fill(0, frame) };
         let mut outcome = Err(Error::QueueFull);
         for _ in 0..WAIT_LOOKS {
             outcome = self.post(posting);
@@ -564,8 +574,14 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
         let mut packet = virtio_net_packet::default();
         // SAFETY: there is room for one packet, here and below.
         while unsafe { virtio_net_tx_reap(handle(&mut self.net), 0, 0, &mut packet, 1) } == 1 {
-            // SAFETY: the driver has given the buffer back.
-            unsafe { unshare::<H>(&packet, BufferDirection::DriverToDevice) };
+            if self.own.has_long() && self.own.long_slot == packet.slot {
+                self.own.forget_long();
+                // SAFETY: the driver has given the long frame's memory back.
+                unsafe { Block::of_long(&packet).free::<H>() };
+            } else if !self.own.has(packet.slot) {
+                // SAFETY: the driver has given the caller's buffer back.
+                unsafe { unshare::<H>(&packet, BufferDirection::DriverToDevice) };
+            }
         }
         // SAFETY: as above.
         while unsafe { virtio_net_rx_reap(handle(&mut self.net), 0, 0, &mut packet, 1) } == 1 {
@@ -582,10 +598,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> core::fmt::Debug for VirtION
     }
 }
 
-/// What of a receive buffer can be used: a frame has no more than 65,535 bytes.
-fn usable(rx_buf: &mut [u8]) -> NonNull<[u8]> {
-    const MOST: usize = 65_535 + 10;
-    let bytes = rx_buf.len().min(MOST);
+/// What of a receive buffer can be used: the header, and the longest frame.
+fn usable(header: u8, rx_buf: &mut [u8]) -> NonNull<[u8]> {
+    let bytes = rx_buf.len().min(usize::from(header) + MOST_FRAME);
     NonNull::slice_from_raw_parts(NonNull::from(rx_buf).cast(), bytes)
 }
 
@@ -613,17 +628,11 @@ impl Posting {
 }
 
 /// Takes a buffer back from the `Hal` that [`Posting::behind`] has described, and that the caller did not complete. Those of `send` were never
-/// shared: a long one is freed, the others are at the end.
+/// shared.
 ///
 /// # Safety
 /// It was shared, and its owner keeps it in place until the driver is gone.
 unsafe fn unshare<H: Hal>(packet: &virtio_net_packet, direction: BufferDirection) {
-    match packet.cookie {
-        OWN_COOKIE => return,
-        // SAFETY: the cookie is that of no other buffer, which the device uses no more.
-        LONG_COOKIE => return unsafe { Block::of_long(packet).free::<H>() },
-        _ => {}
-    }
     let header = (packet.device_address - packet.cookie) as usize;
     // SAFETY: the header precedes the frame in the same buffer.
     let start = unsafe { packet.data.sub(header) };
@@ -648,10 +657,6 @@ const OWN_BYTES: usize = 2048;
 const OWN_FRAME: usize = OWN_BYTES - OWN_OFFSET;
 /// Where the frame begins in its buffer: behind the header, and 16-byte aligned.
 const OWN_OFFSET: usize = 16;
-/// The cookie of such a buffer, which is no address of a shared one.
-const OWN_COOKIE: u64 = 0;
-/// The cookie of a long frame, which is none either: a header precedes a shared frame, and this one's is at a page's start.
-const LONG_COOKIE: u64 = 1;
 /// Buffers of a block of DMA memory: four pages.
 const BLOCK_BUFFERS: usize = 8;
 
@@ -664,7 +669,7 @@ struct Block {
 }
 
 impl Block {
-    /// Memory for a frame of so many bytes, which the cookie [`LONG_COOKIE`] will tell.
+    /// Memory for a frame of so many bytes.
     fn for_long<H: Hal>(bytes: usize) -> Option<Self> {
         let pages = (OWN_OFFSET + bytes).div_ceil(PAGE_SIZE);
         let (address, memory) = H::dma_alloc(pages, BufferDirection::DriverToDevice);
@@ -674,7 +679,7 @@ impl Block {
     /// The block of a long frame that came back.
     ///
     /// # Safety
-    /// The packet's cookie is [`LONG_COOKIE`].
+    /// The packet's slot is that of the long frame.
     unsafe fn of_long(packet: &virtio_net_packet) -> Self {
         Self {
             address: packet.device_address - OWN_OFFSET as u64,
@@ -696,7 +701,7 @@ impl Block {
     /// # Safety
     /// The buffer is the driver's, and holds the frame behind [`OWN_OFFSET`].
     #[inline]
-    unsafe fn fill(&self, start: usize, frame: &[u8], cookie: u64) -> Posting {
+    unsafe fn fill(&self, start: usize, frame: &[u8]) -> Posting {
         let offset = start + OWN_OFFSET;
         // SAFETY: by the caller's promise.
         let data = unsafe { self.memory.add(offset) };
@@ -706,7 +711,7 @@ impl Block {
             frame: data.as_ptr(),
             length: frame.len() as u32,
             device_address: self.address + offset as u64,
-            cookie,
+            cookie: 0, // its slot tells it
         }
     }
 }
@@ -808,7 +813,7 @@ impl OwnBuffers {
     fn fill(&mut self, place: usize, frame: &[u8]) -> Result<Posting> {
         let block = self.blocks[place / BLOCK_BUFFERS].ok_or(Error::DmaError)?;
         // SAFETY: `place` is a buffer of the block.
-        Ok(unsafe { block.fill(place % BLOCK_BUFFERS * OWN_BYTES, frame, OWN_COOKIE) })
+        Ok(unsafe { block.fill(place % BLOCK_BUFFERS * OWN_BYTES, frame) })
     }
 
     fn has_long(&self) -> bool {

@@ -759,6 +759,20 @@ fn d30_a_modern_transport_without_version_1() {
     assert_eq!(ours::Raw::<4>::new(FakeTransport::new(&card)).err(), Some(Error::IoError));
 }
 
+/// `begin_init` cannot be counted: what it does is in the trait, and generic.
+#[test]
+fn d31_what_the_transport_is_asked() {
+    let (plug, card) = forgiving(|_| ());
+    drop(original::net::<4>(&card));
+    assert_eq!(card.finish_init_calls.load(Ordering::Relaxed), 1);
+    let unset = plug.0.take_faults().into_iter().filter(|fault| fault.starts_with("queue_unset")).count();
+    assert_eq!(unset, 2);
+    // The strict card takes `queue_unset` for a fault.
+    let (_plug, card) = strict(|_| ());
+    drop(ours::net::<4>(&card));
+    assert_eq!(card.finish_init_calls.load(Ordering::Relaxed), 0);
+}
+
 /// Pages of DMA memory, and buffers of the heap that are shared, as the section "Memory" of `docs/drop-in.md` tells them.
 #[test]
 fn memory() {

@@ -142,6 +142,8 @@ pub struct Card {
     /// All interrupts, by the queue that caused them.
     pub interrupts: [AtomicUsize; 2],
     pub register_calls: AtomicU32,
+    /// How often a driver ended its set-up by that call of the transport.
+    pub finish_init_calls: AtomicU32,
     dropped: AtomicUsize,
 }
 
@@ -165,6 +167,7 @@ impl Card {
             notifications: Default::default(),
             interrupts: Default::default(),
             register_calls: AtomicU32::new(0),
+            finish_init_calls: AtomicU32::new(0),
             dropped: AtomicUsize::new(0),
         })
     }

@@ -78,6 +78,14 @@ impl<M> Transport for FakeTransport<M> {
         self.count().set_guest_page_size(bytes);
     }
 
+    /// As the trait has it, and counted.
+    fn finish_init(&mut self) {
+        self.card.finish_init_calls.fetch_add(1, Ordering::Relaxed);
+        let done =
+            DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER | DeviceStatus::FEATURES_OK | DeviceStatus::DRIVER_OK;
+        self.set_status(done);
+    }
+
     fn requires_legacy_layout(&self) -> bool {
         self.count().is_legacy()
     }

@@ -2,10 +2,12 @@
 
 use crate::device::{FakeTransport, HEADER_ROOM, KINDS, Kind, LEGACY, MODERN, Machine, RX, Random, frame, machine};
 use crate::device::{TX, number_of};
+use std::cell::RefCell;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use virtio_drivers::Error;
+use virtio_drivers::{BufferDirection, Error, Hal, PhysAddr};
 use virtio_net_c::VirtIONetRaw;
 
 /// Frames of `send` that may be on their way together.
@@ -419,9 +421,10 @@ fn polling_tells_of_a_broken_queue() {
             }
             back.sort_unstable();
             assert_eq!(back, [0, 1, 2, 3], "{}", kind.name);
-            // What the card had of the other queue is back too.
+            // What the card had of the other queue is back too, and the next request brings the card up.
             assert_eq!(net.poll_transmit(), Some(out));
             assert_eq!(complete(&mut net, out, &sent), Err(Error::IoError));
+            assert!(net.can_send());
             assert_eq!((plug.live().1, card.dropped()), (0, 0));
             for (number, buffer) in (0..).zip(&mut memory) {
                 let token = offer(&mut net, buffer).unwrap();
@@ -569,13 +572,91 @@ fn sending_takes_memory_as_it_is_needed() {
             }
             assert_eq!(plug.live().0 - before, if run == 1 { 4 } else { slots_first as usize / 2 });
             if round == 0 {
+                let asked = plug.calls.alloc.load(Ordering::Relaxed);
                 assert_eq!(net.send(&frame(700, 0)), Err(Error::QueueFull));
+                assert!(plug.calls.alloc.load(Ordering::Relaxed) - asked <= 2, "asked for memory while it waited");
                 assert!(net.can_send(), "for requests there are slots");
             }
             assert_eq!(card.sent(), (0..slots_first).map(|number| frame(700, number)).collect::<Vec<_>>());
         }
         drop(net);
         assert_eq!(plug.live(), (0, 0));
+    }
+}
+
+thread_local! {
+    /// Where the buffers are that [`Low`] shares: an IOMMU may put one at address 0.
+    static LOW: RefCell<Vec<NonNull<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A `Hal` that shares buffers at 0, 1, 2 …
+struct Low;
+
+// SAFETY: DMA memory is the machine's; no card reads what is shared.
+unsafe impl Hal for Low {
+    fn dma_alloc(pages: usize, direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+        crate::TestHal::dma_alloc(pages, direction)
+    }
+
+    unsafe fn dma_dealloc(address: PhysAddr, memory: NonNull<u8>, pages: usize) -> i32 {
+        // SAFETY: as for this one.
+        unsafe { crate::TestHal::dma_dealloc(address, memory, pages) }
+    }
+
+    unsafe fn mmio_phys_to_virt(_: PhysAddr, _: usize) -> NonNull<u8> {
+        NonNull::dangling()
+    }
+
+    unsafe fn share(buffer: NonNull<[u8]>, _: BufferDirection) -> PhysAddr {
+        LOW.with_borrow_mut(|low| {
+            low.push(buffer);
+            low.len() as PhysAddr - 1
+        })
+    }
+
+    unsafe fn unshare(address: PhysAddr, buffer: NonNull<[u8]>, _: BufferDirection) {
+        LOW.with_borrow_mut(|low| {
+            assert_eq!(low[address as usize], buffer);
+            low[address as usize] = NonNull::from(&mut [][..]);
+        });
+    }
+}
+
+/// The end tells the caller's buffers from those of `send` wherever they are shared.
+#[test]
+fn any_address_may_be_shared() {
+    let (plug, card) = machine(MODERN);
+    let mut net = VirtIONetRaw::<Low, _, 8>::new(FakeTransport::new(&card)).unwrap();
+    let sent: Vec<Box<[u8]>> = (0..3).map(|_| vec![0; 72].into()).collect();
+    let mut memory = buffers::<2>();
+    // SAFETY: the buffers outlive the driver.
+    unsafe {
+        net.transmit_begin(&sent[0]).unwrap();
+        net.transmit_begin(&sent[1]).unwrap();
+        net.receive_begin(&mut memory[0]).unwrap();
+        net.send(&frame(60, 1)).unwrap();
+        net.send(&frame(9000, 1)).unwrap();
+        net.transmit_begin(&sent[2]).unwrap();
+    }
+    drop(net);
+    assert_eq!(LOW.with_borrow(|low| low.iter().map(|buffer| buffer.len()).collect::<Vec<_>>()), [0; 4]);
+    assert_eq!(plug.live(), (0, 0));
+}
+
+/// The longest frame fits a buffer that has room for it and the header, and for nothing more.
+#[test]
+fn the_longest_frame_arrives_whole() {
+    for kind in KINDS {
+        let (_plug, card) = machine(kind);
+        let mut net = raw::<4>(&card);
+        let header = net.info().header_length;
+        for more in [0, 1, 1000] {
+            let mut memory = vec![0; header + 65_535 + more];
+            let token = offer(&mut net, &mut memory).unwrap();
+            assert!(card.deliver(&frame(65_535, 1)));
+            assert_eq!(collect(&mut net, token, &mut memory), Ok((header, 65_535)), "{}", kind.name);
+            assert_eq!(memory[header..header + 65_535], frame(65_535, 1));
+        }
     }
 }
 

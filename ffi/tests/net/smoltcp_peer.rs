@@ -210,6 +210,24 @@ fn smoltcp_over_the_driver() {
     over_the_driver::<256>(KINDS[0]);
 }
 
+/// One token may be used inside of the other's call.
+#[test]
+fn tokens_nest() {
+    let (_plug, card) = machine(KINDS[0]);
+    let mut drop_in =
+        virtio_net_c::VirtIONet::<crate::TestHal, _, 4>::new(FakeTransport::new(&card), 2048).unwrap();
+    for number in 0..40 {
+        assert!(card.deliver(&crate::device::frame(60, number)));
+        let (received, room) = Device::receive(&mut drop_in, Instant::ZERO).unwrap();
+        if number % 2 == 0 {
+            room.consume(60, |answer| received.consume(|bytes| answer.copy_from_slice(bytes)));
+        } else {
+            received.consume(|bytes| room.consume(60, |answer| answer.copy_from_slice(bytes)));
+        }
+        assert_eq!(card.sent(), [crate::device::frame(60, number)]);
+    }
+}
+
 /// The token for the answer is held while the frame is read; both may also be dropped unused.
 #[test]
 fn tokens_may_be_dropped() {

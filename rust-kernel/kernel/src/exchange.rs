@@ -56,7 +56,7 @@ pub fn run(frames: u32, seed: u64) {
         // One call keeps the device for sends and receives alike.
         let step = |device: &mut NetDevice| (exchange.step(device), device.tx_in_flight());
         let Some((moved, left)) = net::with_device(step) else { break };
-        if moved {
+        if moved || left < in_flight {
             stall = Deadline::after_ms(STALL_LIMIT_MS);
         }
         in_flight = left;
