@@ -146,8 +146,8 @@ enum {
     VIRTIO_NET_OPTION_IRQ_RX = 2,    /* interrupts at received frames, as by virtio_net_irq_enable but before the device runs: not
                                         even the first is missed */
     VIRTIO_NET_OPTION_IRQ_TX = 4,    /* the same at frames sent */
-    VIRTIO_NET_OPTION_MTU_ADVICE = 8 /* the MTU that the device names is told in info.mtu and not agreed on (5.1.4.2): longer
-                                        frames may be sent, and the device may drop them */
+    VIRTIO_NET_OPTION_MTU_ADVICE = 8 /* the MTU that the device names is told in info.mtu, whatever the buffers hold, and not
+                                        agreed on (5.1.4.2): longer frames may be sent, and the device may drop them */
 };
 
 /* What the caller wants. All zero but `size` is a good choice for everything. */
@@ -232,7 +232,8 @@ struct virtio_net_info {
     uint64_t features;         /* what both agreed on */
     uint32_t legacy;           /* 1: the legacy interface */
     uint32_t link_up;          /* 1: up as of the last look (virtio_net_link); always 1 without the feature STATUS */
-    uint32_t mtu;              /* bytes after the Ethernet header; 1,500 without the feature MTU */
+    uint32_t mtu;              /* bytes after the Ethernet header, as agreed on (feature MTU), or with the option MTU_ADVICE as
+                                  the device names it, 68 at least; 1,500 where it is neither */
     uint32_t max_frame_length; /* longest frame that can be sent, bytes: mtu + 18; 65,535 without the feature MTU */
     uint32_t tx_slots;         /* transmit slots in use */
     uint32_t rx_slots;         /* receive slots in use */

@@ -118,8 +118,12 @@ static int32_t take_options(struct virtio_net *net, const struct virtio_net_opti
     return code;
 }
 
-/* The functions of a table, after `size` and `flags`, as an array. */
+/* The functions of a table, after `size` and `flags`, as an array. Each is of another type, which no read through this one minds. */
+#if defined(__GNUC__)
+typedef void (*__attribute__((may_alias)) any_function)(void);
+#else
 typedef void (*any_function)(void);
+#endif
 
 #define FIRST_FUNCTION 8u
 #define FUNCTION(table, name)                                                                                                    \
@@ -166,6 +170,17 @@ static int32_t check_tables(struct virtio_net *net)
 
 /* -------------------------------------------------------------------------------------------------------------- negotiation */
 
+/* What the device advises: nothing depends on it, so a device that does not tell it is as good as one without the feature. */
+static void take_advice(struct virtio_net *net)
+{
+    uint16_t mtu = 0;
+    struct virtio_net_error_detail error = net->device.error;
+    if (vn_device_config(&net->device, NET_CONFIG_MTU, 2, sizeof mtu, &mtu) < 0)
+        net->device.error = error;
+    else if (mtu >= MIN_MTU)
+        net->mtu = mtu;
+}
+
 /* The MTU is a promise of the driver's to receive such frames: it is accepted only where the buffers hold them (5.1.4.2). */
 static int32_t mtu_fits(struct virtio_net *net, bool *fits)
 {
@@ -173,7 +188,8 @@ static int32_t mtu_fits(struct virtio_net *net, bool *fits)
     uint32_t buffer = net->options.rx_buffer_bytes != VIRTIO_NET_NO_POOL ? net->options.rx_buffer_bytes : ETHERNET_MIN_BUFFER;
     int32_t code = vn_device_config(&net->device, NET_CONFIG_MTU, 2, sizeof mtu, &mtu);
     *fits = mtu >= MIN_MTU && mtu + ETHERNET_HEADER_BYTES + ETHERNET_VLAN_BYTES <= buffer;
-    net->mtu = *fits ? mtu : ETHERNET_MTU;
+    if (*fits)
+        net->mtu = mtu;
     return code;
 }
 
@@ -195,10 +211,14 @@ static int32_t negotiate(struct virtio_net *net)
     net->mtu = ETHERNET_MTU;
     if ((device->offered & wanted & BIT(VIRTIO_NET_FEATURE_MTU)) != 0) {
         bool fits = false;
-        int32_t code = mtu_fits(net, &fits);
+        int32_t code = VIRTIO_NET_SUCCESS;
+        if ((net->options.flags & VIRTIO_NET_OPTION_MTU_ADVICE) != 0)
+            take_advice(net);
+        else
+            code = mtu_fits(net, &fits);
         if (code < 0)
             return code;
-        if (!fits || (net->options.flags & VIRTIO_NET_OPTION_MTU_ADVICE) != 0)
+        if (!fits)
             wanted &= ~BIT(VIRTIO_NET_FEATURE_MTU);
     }
     return vn_device_accept_features(device, wanted);
@@ -698,6 +718,7 @@ int32_t virtio_net_close(struct virtio_net *net)
         code = bring_down(net);
     if (net->state != VIRTIO_NET_STATE_ABANDONED)
         give_back(net, code < 0);
+    net->tx.ring.held = 0; /* virtio_net_tx_next looks at these first */
     net->state = VIRTIO_NET_STATE_CLOSED;
     return code;
 }

@@ -129,16 +129,15 @@ static void mtu(void **state)
     }
 }
 
-/* Told and not agreed on: the buffers alone say how long a frame may be. */
+/* Told as the device names it and not agreed on: the buffers alone say how long a frame may be. */
 static void mtu_as_advice(void **state)
 {
     struct fixture *f = *state;
     static const struct {
         uint16_t mtu;
         uint16_t told;
-    } cases[] = {{67, 1500}, {68, 68}, {576, 576}, {1500, 1500}, {9000, 1500}};
+    } cases[] = {{67, 1500}, {68, 68}, {576, 576}, {1500, 1500}, {1501, 1501}, {9000, 9000}, {65535, 65535}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        f->options.flags = VIRTIO_NET_OPTION_MTU_ADVICE;
         f->options.flags = VIRTIO_NET_OPTION_MTU_ADVICE;
         bring_up_with_mtu(f, cases[i].mtu, 0);
         f->options.flags = 0;
@@ -150,6 +149,46 @@ static void mtu_as_advice(void **state)
         send_one(f, 1518, i);
         assert_sent(f, 1518, i);
     }
+}
+
+/* Advice that cannot be had is none: the driver works, and has no error to tell. */
+static void assert_no_advice(struct fixture *f)
+{
+    bring_up(f);
+    assert_int_equal(info_of(f).mtu, 1500);
+    assert_int_equal(info_of(f).features & MODEL_FEATURE(MTU), 0);
+    assert_int_equal(last_error_of(f).code, VIRTIO_NET_SUCCESS);
+    assert_int_equal(last_error_of(f).field, VIRTIO_NET_FIELD_NONE);
+    assert_working(f, 1);
+}
+
+/* Another MTU at each reading, by the generation and by its bytes. */
+static void change_mtu_always(struct model *model, uint32_t offset)
+{
+    if (offset != CONFIG_MTU)
+        return;
+    model->config[CONFIG_MTU]++;
+    model->generation++;
+}
+
+static void mtu_advice_never_stable(void **state)
+{
+    struct fixture *f = *state;
+    f->model->features |= MODEL_FEATURE(MTU);
+    f->model->on_config_read = change_mtu_always;
+    assert_int_equal(fixture_init(f), VIRTIO_NET_ERROR_CONFIG_UNSTABLE);
+    f->options.flags = VIRTIO_NET_OPTION_MTU_ADVICE;
+    assert_no_advice(f);
+}
+
+static void mtu_advice_beyond_the_end(void **state)
+{
+    struct fixture *f = *state;
+    f->model->features |= MODEL_FEATURE(MTU);
+    f->model->config_bytes = CONFIG_MTU;
+    assert_int_equal(fixture_init(f), VIRTIO_NET_ERROR_CONFIG_SPACE);
+    f->options.flags = VIRTIO_NET_OPTION_MTU_ADVICE;
+    assert_no_advice(f);
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- link */
@@ -282,7 +321,8 @@ static void space_ends_early(void **state)
 }
 
 TEST_PROGRAM(OVER_VARIANTS(mac_of_the_device), OVER_VARIANTS(fallback_mac), OVER_VARIANTS(random_mac), OVER_VARIANTS(no_address),
-             OVER_VARIANTS(mac_survives_restart), OVER_VARIANTS(mtu), OVER_VARIANTS(mtu_as_advice), OVER_VARIANTS(link_state),
+             OVER_VARIANTS(mac_survives_restart), OVER_VARIANTS(mtu), OVER_VARIANTS(mtu_as_advice),
+             OVER_VARIANTS(mtu_advice_never_stable), TABLE_ONLY(mtu_advice_beyond_the_end), OVER_VARIANTS(link_state),
              OVER_VARIANTS(link_is_down_at_start), OVER_VARIANTS(other_status_bits), OVER_VARIANTS(no_link_feature),
              OVER_VARIANTS(changes_between_reads), LEGACY_ONLY(never_twice_the_same), MODERN_ONLY(never_stable),
              OVER_VARIANTS(link_never_stable), TABLE_ONLY(space_ends_early))

@@ -446,7 +446,10 @@ static void stop_loses_buffers(void **state)
         slot = post_empty(f, 5);
         deliver(f, FRAME_MAX, 8);
         frame_assert(frame_of(SLOTS + 5), (uint32_t)take(f, (uint32_t)slot, 5), FRAME_MAX, 8);
+        slot = post(f, 0, 6, FRAME_MIN);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
         assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
         assert_int_equal(virtio_net_rx_take_one(f->net, 0, 0, &cookie), VIRTIO_NET_ERROR_STATE);
         assert_int_equal(virtio_net_close(f->net), VIRTIO_NET_SUCCESS);
         assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_STATE);
