@@ -120,6 +120,15 @@ def test_texts_are_for_whoever_asks(tmp_path):
     assert not users_of_the_texts(tmp_path / "object.o", "-DVIRTIO_NET_NO_LOG")
 
 
+@pytest.mark.parametrize("command", [("aarch64-linux-gnu-gcc",), ("clang-19", "--target=aarch64-unknown-none", "-nostdlibinc")], ids=("gcc", "clang"))
+@pytest.mark.parametrize("name", (ROOT / "c-driver/sources.txt").read_text(encoding="utf-8").split())
+def test_compiles_without_optimisation(command, name, tmp_path):
+    """What a project gets that has no build type: instructions written by hand may not need a compiler that looks through calls."""
+    subprocess.run([*command, "-std=c11", "-O0", "-ffreestanding", "-fno-strict-aliasing", "-mgeneral-regs-only", "-mstrict-align", "-Wall",
+                    "-Wextra", "-Werror", f"-I{ROOT}/include", f"-I{ROOT}/c-driver", "-c", ROOT / "c-driver" / name, "-o", tmp_path / "object.o"],
+                   check=True, timeout=60)
+
+
 @pytest.mark.parametrize("preset", AARCH64)
 def test_orders_ring_accesses(preset):
     """The index of a ring is stored with release and read with acquire, or between barriers (virtio 1.2, 2.7.13)."""
