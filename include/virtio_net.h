@@ -406,7 +406,7 @@ int32_t virtio_net_link(struct virtio_net *net);
  * queue_pair is 0. No call waits. A call with a count handles the packets in order, stops at the first that it cannot take,
  * and returns how many it took; it returns an error only where it took none. Errors of each: INVALID_ARGUMENT, STATE, QUEUE_PAIR,
  * FLAGS, NEEDS_RESET; the others are named. Group: transmit. A direction whose queue broke returns NEEDS_RESET; the other one
- * goes on until the device is reset.
+ * goes on until the device is reset. The packets of a call must not change while it runs: it may read a field twice.
  */
 
 /* Flag of send, send_burst, commit and post: publish, but leave the notification to the next call without this flag or to
@@ -422,8 +422,8 @@ int32_t virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t fl
 int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
                               const struct virtio_net_packet *packets, uint32_t count);
 
-/* Copies as the calls above do, for a host that writes frames in place or in memory of its own: by words, whatever the alignment, and
- * without registers of the vector unit where those are not to be used. The two ranges do not overlap. Any thread. */
+/* Copies as the calls above do, for a host that writes frames in place or in memory of its own: by words, whatever the alignment,
+ * and without registers of the vector unit where those are not to be used. The two ranges do not overlap. Any thread. */
 void virtio_net_copy(void *to, const void *from, uint32_t bytes);
 
 /* Reserves up to `count` slots with their pool buffers. Of each packet `slot`, `data` (16-byte aligned), `length` (the most
@@ -446,9 +446,9 @@ int32_t virtio_net_tx_cancel(struct virtio_net *net, uint32_t queue_pair, uint32
 /* Posts frames that lie in memory of the caller. Of each packet `data`, `device_address`, `length`
  * (14..info.max_frame_length), `cookie` and `flags` (0 or HAS_HEADER, with which `data` is only synced) are read; `slot` is
  * written. The info.header_length bytes in front of `data` (and of `device_address`) are overwritten, and sync_for_device is
- * called for them and the frame where the platform has it. The memory belongs to the device until virtio_net_tx_reap returns
- * the cookie; it is never dropped silently. Errors: FRAME_EMPTY, FRAME_TOO_LONG, QUEUE_FULL, UNSUPPORTED, DMA_ADDRESS where
- * device_address is 0 or wraps. */
+ * called for them and the frame where the platform has it. The memory belongs to the device until virtio_net_tx_reap,
+ * virtio_net_tx_take or virtio_net_tx_take_one returns the cookie; it is never dropped silently. Errors: FRAME_EMPTY,
+ * FRAME_TOO_LONG, QUEUE_FULL, UNSUPPORTED, DMA_ADDRESS where device_address is 0 or wraps. */
 int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 
@@ -462,24 +462,25 @@ int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
 int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags);
 
 /* Takes completed frames back, and returns the external ones: of each packet `cookie`, `slot` and `flags` are written
- * (EXTERNAL, and LOST after a reset), and in a direction without a pool `data`, `device_address` and `length` as they were posted. packets may be NULL with count 0: only the pool's slots are taken back. Returns the
- * number of packets written. Also the place where a notification that the driver was wrong to leave out is repeated: call it
- * now and then while frames are in flight. Works in every state but closed; a queue that needs a reset says so once no
- * cookie is left. flags: 0. */
+ * (EXTERNAL, and LOST after a reset), and in a direction without a pool `data`, `device_address` and `length` as they were
+ * posted. packets may be NULL with count 0: only the pool's slots are taken back. Returns the number of packets written. Also
+ * the place where a notification that the driver was wrong to leave out is repeated: call it now and then while frames are in
+ * flight. Works in every state but closed; a queue that needs a reset says so once no cookie is left. flags: 0. */
 int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 
 /* The slot of an external frame that tx_reap would return first, taking completed frames back as it does; NOT_READY where
- * there is none. For callers that want the cookies in an order of their own: they end with virtio_net_tx_take. Reaches no register,
- * so where there is none for long, call virtio_net_tx_reap, which repeats a notification. */
+ * there is none. For callers that want the cookies in an order of their own: they end with virtio_net_tx_take or
+ * virtio_net_tx_take_one. Works in every state but closed. Reaches no register, so a notification that was lost is repeated by
+ * virtio_net_tx_reap only: call that where there is none for long. */
 int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair);
 
-/* Returns the external frame of the slot in packet->slot as virtio_net_tx_reap does. Errors: SLOT where no external frame of that
- * slot has come back. */
+/* Returns the external frame of the slot in packet->slot as virtio_net_tx_reap does. Works in every state but closed. Errors:
+ * SLOT where no external frame of that slot has come back. */
 int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet);
 
-/* The same without a packet: writes the cookie of the external frame that has come back, and returns its flags (EXTERNAL, and LOST
- * after a reset). Errors: SLOT. */
+/* The same without a packet: writes the cookie of the external frame that has come back, and returns its flags (EXTERNAL, and
+ * LOST after a reset). Works in every state but closed. Errors: SLOT. */
 int32_t virtio_net_tx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie);
 
 /* Directions (VIRTIO_NET_IRQ_*) in which a call is due. For receive, rx_peek or receive: a frame waits, or the queue is about to
@@ -537,10 +538,12 @@ int32_t virtio_net_rx_oldest(const struct virtio_net *net, uint32_t queue_pair);
 int32_t virtio_net_rx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet);
 
 /* rx_peek and rx_take in one: ends the external buffer of a slot where it is the next that the device has filled, writes its
- * cookie, and returns the frame's length. 0: the buffer is the caller's again, but there is no frame in it, because the element was
- * bad, or the buffer was lost in a reset. Errors: NOT_READY where the device has filled none; SLOT where the next is another's, or
- * the slot is held already. After an error nothing has ended. Reaches no register, so where there is none for long, call
- * virtio_net_rx_peek, which repeats a notification. Group: receive. */
+ * cookie, and returns the frame's length. 0: the buffer is the caller's again, but there is no frame in it, because the
+ * element was bad, which statistics.rx_dropped_short, _long or _header counts, or the buffer was lost in a reset, which none
+ * of them does. Frames come while the driver runs; lost buffers in every state but closed. Errors: NOT_READY where the device
+ * has filled none; SLOT where the next is another's, the slot is held already, or the direction has a pool; STATE where the
+ * driver does not run; NEEDS_RESET where the queue is broken. After an error nothing has ended. Reaches no register, so where
+ * there is none for long, call virtio_net_rx_peek, which repeats a notification. Group: receive. */
 int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie);
 
 /* Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: receive. */
@@ -548,7 +551,8 @@ uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, 
 
 /* Posts empty memory of the caller. Of each packet `data`, `device_address`, `length` (bytes for the frame, 1514 at least),
  * `cookie` and `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's
- * too. The memory belongs to the device until virtio_net_rx_peek or virtio_net_rx_reap returns the cookie. The first slots
+ * too. The memory belongs to the device until virtio_net_rx_peek, virtio_net_rx_reap, virtio_net_rx_take or
+ * virtio_net_rx_take_one returns the cookie. The first slots
  * posted after init are 0, 1, 2 … in order. Errors: BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have
  * all slots), UNSUPPORTED, DMA_ADDRESS. */
 int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
@@ -592,9 +596,9 @@ enum {
 
 /* Asks for an interrupt at the next completion of the directions in `which`. Returns the directions that have completions
  * waiting: those may never interrupt, so handle them now. After an interrupt the driver asks for the next one by itself, in
- * the call that comes to the end of the queue: receive, receive_burst or rx_peek until it returns 0 or less than asked for,
- * or until virtio_net_rx_ready returns 0; and tx_reap once. flags: 0. Group: that of each direction named (transmit,
- * receive). Errors: as transmit. */
+ * the call that comes to the end of the queue: receive, receive_burst or rx_peek until it returns 0 or less than asked for, or
+ * until virtio_net_rx_ready returns 0; rx_take_one until that or virtio_net_rx_next returns NOT_READY; and tx_reap once.
+ * flags: 0. Group: that of each direction named (transmit, receive). Errors: as transmit. */
 int32_t virtio_net_irq_enable(struct virtio_net *net, uint32_t queue_pair, uint32_t which, uint32_t flags);
 
 /* Asks for none. Group and errors: likewise. */
