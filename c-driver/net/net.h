@@ -124,6 +124,17 @@ VIRTIO_INLINE const struct virtio_ring *net_ring(const struct virtio_net *net, u
     return queue == NET_QUEUE_TX ? &net->tx.ring : &net->rx.ring;
 }
 
+/* A frame of the caller's memory as the calls for packets read it; the fields that they write are left as they are. */
+VIRTIO_INLINE void net_describe_external(struct virtio_net_packet *packet, uint8_t *frame, uint32_t length,
+                                         uint64_t device_address, uint64_t cookie, uint32_t flags)
+{
+    packet->cookie = cookie;
+    packet->data = frame;
+    packet->device_address = device_address;
+    packet->length = length;
+    packet->flags = flags;
+}
+
 /* What each data call looks at first: whether it can be served. */
 VIRTIO_INLINE bool net_acceptable(const struct virtio_net *net, const void *needed, uint32_t queue, uint32_t queue_pair,
                                   uint32_t unknown_flags)

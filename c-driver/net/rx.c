@@ -819,11 +819,7 @@ static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pa
                                        uint32_t length, uint64_t device_address, uint64_t cookie)
 {
     struct virtio_net_packet packet;
-    packet.cookie = cookie;
-    packet.data = frame;
-    packet.device_address = device_address;
-    packet.length = length;
-    packet.flags = 0;
+    net_describe_external(&packet, frame, length, device_address, cookie, 0);
     int32_t posted = virtio_net_rx_post(net, queue_pair, flags, &packet, 1);
     return posted < 0 ? posted : packet.slot;
 }

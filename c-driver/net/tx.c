@@ -449,11 +449,7 @@ static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pa
                                        uint32_t length, uint64_t device_address, uint64_t cookie)
 {
     struct virtio_net_packet packet;
-    packet.cookie = cookie;
-    packet.data = frame;
-    packet.device_address = device_address;
-    packet.length = length;
-    packet.flags = flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
+    net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
     int32_t posted = transmit(net, queue_pair, flags & ~packet.flags, &packet, 1, WAY_EXTERNAL, post_external, 0, 0);
     return posted < 0 ? posted : packet.slot;
 }
@@ -463,11 +459,7 @@ int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
 {
     if (can_post(net, frame, queue_pair, flags & ~POST_FLAGS) && VIRTIO_LIKELY(!ring_is_full(&net->tx.ring))) {
         struct virtio_net_packet packet;
-        packet.cookie = cookie;
-        packet.data = frame;
-        packet.device_address = device_address;
-        packet.length = length;
-        packet.flags = flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
+        net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
         int32_t slot = post_external_quickly(&net->tx, &packet);
         if (VIRTIO_LIKELY(slot >= 0)) {
             counter_add(&net->tx.frames, 1);
