@@ -253,56 +253,45 @@ readonly no_rustup=build/rustup-cannot-download
 
 oldest_rust() { sed -n 's/^rust-version = "1\.\([0-9]*\).*"/\1/p' Cargo.toml; }
 
-# Directories that hold a complete toolchain which is new enough, the user's own choice first.
-toolchains() {
-    local first dir minor oldest
-    oldest=$(oldest_rust)
-    first=$("${RUSTC:-rustc}" --print sysroot 2>/dev/null)
-    for dir in "$first/bin" "${RUSTUP_HOME:-$HOME/.rustup}"/toolchains/*/bin /usr/bin; do
-        if [ ! -x "$dir/rustc" ] || [ ! -x "$dir/cargo" ]; then continue; fi
-        minor=$("$dir/rustc" --version 2>/dev/null | sed -n 's/^rustc 1\.\([0-9]*\)\..*/\1/p')
-        [ "${minor:-0}" -ge "$oldest" ] && echo "$dir"
+# toolchain DIRECTORY: it holds rustc and cargo, and they are new enough.
+toolchain() {
+    local minor
+    if [ ! -x "$1/rustc" ] || [ ! -x "$1/cargo" ]; then return 1; fi
+    minor=$("$1/rustc" --version 2>/dev/null | sed -n 's/^rustc 1\.\([0-9]*\)\..*/\1/p')
+    [ "${minor:-0}" -ge "$(oldest_rust)" ]
+}
+
+# first_toolchain TEST: the first toolchain that passes becomes rust_bin; the user's own choice is asked first. One after another
+# in this shell: a slow rustc in a pipe that nobody reads to its end would outlive the script.
+first_toolchain() {
+    local own dir
+    own=$("${RUSTC:-rustc}" --print sysroot 2>/dev/null)
+    for dir in "$own/bin" "${RUSTUP_HOME:-$HOME/.rustup}"/toolchains/*/bin /usr/bin; do
+        if toolchain "$dir" && "$1" "$dir"; then
+            rust_bin=$dir
+            return
+        fi
     done
+    return 1
 }
 
 # has_library DIRECTORY TARGET: whether the toolchain has the target's compiled library.
 has_library() { compgen -G "$("$1/rustc" --print target-libdir --target "$2")/libcore-*" >/dev/null; }
 
-# A toolchain with the library for the kernel.
-find_target() {
-    local dir
-    while read -r dir; do
-        has_library "$dir" "$target" || continue
-        rust_bin=$dir
-        return
-    done < <(toolchains)
-    return 1
-}
-
 has_sources() { [ -f "$("$1/rustc" --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]; }
+has_target() { has_library "$1" "$target"; }
+of_rustup() { [[ $1 = */toolchains/* ]]; }
 
-# A toolchain with the library's sources.
-find_sources() {
-    local dir
-    while read -r dir; do
-        has_sources "$dir" || continue
-        rust_bin=$dir
-        build_std=("-Zbuild-std=core,alloc")
-        return
-    done < <(toolchains)
-    return 1
-}
+find_target() { first_toolchain has_target; }
+find_sources() { first_toolchain has_sources && build_std=("-Zbuild-std=core,alloc"); }
 
 # rustup may be there on machines that cannot reach its downloads: asked once, and the answer kept.
 rustup_target() {
-    local all own
     command -v rustup >/dev/null && [ ! -e "$no_rustup" ] || return
-    all=$(toolchains)
-    own=$(grep -m1 /toolchains/ <<<"$all")
-    if [ -n "$own" ]; then
+    if first_toolchain of_rustup; then
         say "Asking rustup for the target $target"
-        limit 120 rustup target add --toolchain "$(basename "${own%/bin}")" "$target" && return
-    elif [ -z "$all" ]; then
+        limit 120 rustup target add --toolchain "$(basename "${rust_bin%/bin}")" "$target" && return
+    elif ! first_toolchain true; then
         say "Asking rustup for Rust and the target $target"
         limit 600 rustup toolchain install stable --profile minimal --target "$target" --component rustfmt,clippy && return
     fi
