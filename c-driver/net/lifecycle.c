@@ -170,58 +170,58 @@ static int32_t check_tables(struct virtio_net *net)
 
 /* -------------------------------------------------------------------------------------------------------------- negotiation */
 
-/* What the device advises: nothing depends on it, so a device that does not tell it is as good as one without the feature. */
-static void take_advice(struct virtio_net *net)
+/* What to ask for of what the device offers, before its MTU was looked at. */
+static uint64_t wanted_features(const struct virtio_net *net)
 {
-    uint16_t mtu = 0;
-    struct virtio_net_error_detail error = net->device.error;
-    if (vn_device_config(&net->device, NET_CONFIG_MTU, 2, sizeof mtu, &mtu) < 0)
-        net->device.error = error;
-    else if (mtu >= MIN_MTU)
-        net->mtu = mtu;
-}
-
-/* The MTU is a promise of the driver's to receive such frames: it is accepted only where the buffers hold them (5.1.4.2). */
-static int32_t mtu_fits(struct virtio_net *net, bool *fits)
-{
-    uint16_t mtu = 0;
-    uint32_t buffer = net->options.rx_buffer_bytes != VIRTIO_NET_NO_POOL ? net->options.rx_buffer_bytes : ETHERNET_MIN_BUFFER;
-    int32_t code = vn_device_config(&net->device, NET_CONFIG_MTU, 2, sizeof mtu, &mtu);
-    *fits = mtu >= MIN_MTU && mtu + ETHERNET_HEADER_BYTES + ETHERNET_VLAN_BYTES <= buffer;
-    if (*fits)
-        net->mtu = mtu;
-    return code;
-}
-
-static int32_t negotiate(struct virtio_net *net)
-{
-    struct virtio_device *device = &net->device;
+    const struct virtio_device *device = &net->device;
+    uint64_t mask = net->options.feature_mask;
     uint64_t wanted = FEATURES;
-    vn_device_read_features(device);
-    if (net->options.feature_mask != 0)
-        wanted &= net->options.feature_mask | BIT(VIRTIO_NET_FEATURE_VERSION_1);
+    if (mask != 0)
+        wanted &= mask | BIT(VIRTIO_NET_FEATURE_VERSION_1);
     if (device_is_legacy(device)) {
         /* 5.1.6.6: without ANY_LAYOUT the header lies in a descriptor of its own, for which indirect ones are a help. */
         uint64_t legacy = BIT(VIRTIO_NET_FEATURE_ANY_LAYOUT);
-        uint64_t allowed = net->options.feature_mask != 0 ? net->options.feature_mask : UINT64_MAX;
+        uint64_t allowed = mask != 0 ? mask : UINT64_MAX;
         if ((device->offered & allowed & legacy) == 0)
             legacy = BIT(VIRTIO_NET_FEATURE_INDIRECT_DESC);
         wanted |= legacy & allowed;
     }
+    return wanted;
+}
+
+/*
+ * Takes the MTU that the device tells, and the feature from those wanted where it is not agreed on. To agree is to promise that
+ * frames of that length are received, so the buffers must hold them (5.1.4.2). On an advice nothing depends: a device that
+ * cannot tell it is as good as one without the feature.
+ */
+static int32_t choose_mtu(struct virtio_net *net, uint64_t *wanted)
+{
+    const struct virtio_net_options *options = &net->options;
+    struct virtio_net_error_detail error = net->device.error;
+    uint32_t buffer = options->rx_buffer_bytes != VIRTIO_NET_NO_POOL ? options->rx_buffer_bytes : ETHERNET_MIN_BUFFER;
+    bool advice = (options->flags & VIRTIO_NET_OPTION_MTU_ADVICE) != 0;
+    uint16_t mtu = 0;
     net->mtu = ETHERNET_MTU;
-    if ((device->offered & wanted & BIT(VIRTIO_NET_FEATURE_MTU)) != 0) {
-        bool fits = false;
-        int32_t code = VIRTIO_NET_SUCCESS;
-        if ((net->options.flags & VIRTIO_NET_OPTION_MTU_ADVICE) != 0)
-            take_advice(net);
-        else
-            code = mtu_fits(net, &fits);
-        if (code < 0)
-            return code;
-        if (!fits)
-            wanted &= ~BIT(VIRTIO_NET_FEATURE_MTU);
-    }
-    return vn_device_accept_features(device, wanted);
+    if ((net->device.offered & *wanted & BIT(VIRTIO_NET_FEATURE_MTU)) == 0)
+        return VIRTIO_NET_SUCCESS;
+    int32_t code = vn_device_config(&net->device, NET_CONFIG_MTU, 2, sizeof mtu, &mtu);
+    bool fits = code >= 0 && mtu >= MIN_MTU && (advice || mtu + ETHERNET_HEADER_BYTES + ETHERNET_VLAN_BYTES <= buffer);
+    if (fits)
+        net->mtu = mtu;
+    if (advice || !fits)
+        *wanted &= ~BIT(VIRTIO_NET_FEATURE_MTU);
+    if (!advice || code >= 0)
+        return code;
+    net->device.error = error;
+    return VIRTIO_NET_SUCCESS;
+}
+
+static int32_t negotiate(struct virtio_net *net)
+{
+    vn_device_read_features(&net->device);
+    uint64_t wanted = wanted_features(net);
+    int32_t code = choose_mtu(net, &wanted);
+    return code < 0 ? code : vn_device_accept_features(&net->device, wanted);
 }
 
 #define MAC_OF_DEVICE  0u
