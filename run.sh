@@ -20,7 +20,8 @@ usage() {
 ./run.sh bench [--quick]  measure the drivers: instructions, notifications, packets a second, sizes; --write renews
                           docs/performance.md. --counts [PATTERN...]: instructions only, in seconds (--simd: with
                           copies by vectors); --store: what the tests compare with (CC=gcc for either: with gcc)
-./run.sh bench --host [--quick]  ns and instructions a packet on this machine, beside DPDK's virtio driver
+./run.sh bench --host [--quick]  ns and instructions a packet on this machine, beside DPDK's virtio driver; --write renews
+                          docs/performance-host.md
 ./run.sh clean            remove what was built
 ./run.sh help             this text
 

@@ -16,41 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+import page
+from variants import ALL, MODEL, QUICK, SHAPES
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = REPOSITORY / "docs/performance-host.md"
+PLOT = REPOSITORY / "docs/performance/host.svg"
 LIMIT = 60  # seconds for one answer
 NO_DPDK = 3  # exit code
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One program and its arguments behind the socket's path."""
-    name: str
-    program: str
-    arguments: tuple = ()
-
-    @property
-    def dpdk(self):
-        return self.program == "hostbench-dpdk"
-
-    @property
-    def peer(self):
-        return self.program != "hostbench-model"
-
-
-OURS = Variant("virtio_net", "hostbench-vhost", ("256", "1"))
-OURS_FLAGS = Variant("virtio_net, no EVENT_IDX", "hostbench-vhost", ("256", "0"))
-MODEL = Variant("virtio_net, model device", "hostbench-model")
-EQUAL = Variant("DPDK, same features", "hostbench-dpdk", ("mrg_rxbuf=0,in_order=0", "0", "0"))
-QUICK = (OURS, EQUAL, OURS_FLAGS,
-         Variant("DPDK, vectorised RX", "hostbench-dpdk", ("mrg_rxbuf=0,in_order=0,vectorized=1", "192", "0")),
-         Variant("DPDK, in order", "hostbench-dpdk", ("mrg_rxbuf=0,in_order=1", "192", "0")))
-ALL = QUICK + (
-    Variant("DPDK, its defaults", "hostbench-dpdk", ("", "0", "0")),
-    Variant("DPDK, packed ring", "hostbench-dpdk", ("packed_vq=1,mrg_rxbuf=0,in_order=1", "192", "0")),
-    Variant("DPDK, packed, AVX-512", "hostbench-dpdk", ("packed_vq=1,mrg_rxbuf=0,in_order=1,vectorized=1", "192", "512")))
-SHAPES = ((60, 0), (60, 1), (1514, 0), (1514, 1))  # length, copying
 
 
 class Failure(RuntimeError):
@@ -124,8 +99,8 @@ class Peer(Process):
     def __init__(self, processor, place):
         self.path = place / "vhost.sock"
         super().__init__(
-            ["taskset", "-c", str(processor), "stdbuf", "-oL", "dpdk-testpmd", "--lcores", f"(0,1)@{processor}", "--no-huge", "-m", "64", "--no-pci",
-             "--no-telemetry", "--no-shconf", "--file-prefix=hostbench-peer",
+            ["taskset", "-c", str(processor), "stdbuf", "-oL", "dpdk-testpmd", "--lcores", f"(0,1)@{processor}",
+             "--no-huge", "-m", "64", "--no-pci", "--no-telemetry", "--no-shconf", "--file-prefix=hostbench-peer",
              "--vdev", f"net_vhost0,iface={self.path},queues=1", "--",
              "-i", "--nb-cores=1", "--no-mlockall", "--total-num-mbufs=4096", "--forward-mode=io"], place / "testpmd.log")
         self.counters()
@@ -286,123 +261,6 @@ class Bench:
         program.finish()
 
 
-# ---- what came of it
-
-def spread(values):
-    return f"{statistics.median(values):6.1f} ({min(values):.1f}-{max(values):.1f})"
-
-
-def pick(rows, variant, mode, length, copying=0):
-    return [row for row in rows if row["variant"] == variant and row["mode"] == mode and row["length"] == length and
-            row["copying"] == copying]
-
-
-def tx(row):
-    return row["reserve_ns"] + row["send_ns"]
-
-
-def rx(row):
-    return row["receive_ns"] + row["release_ns"]
-
-
-def whole(row):
-    return row["out_ns"] + row["in_ns"]
-
-
-def ratio(rows, reference, value):
-    """One variant's figure by another's, from the medians."""
-    if not rows or not reference:
-        return ""
-    return f"{statistics.median(map(value, rows)) / statistics.median(map(value, reference)):.2f}"
-
-
-def distances(rows):
-    """The processors' distances that there were, as bounds: one class, or near and far where the machine moved them about. Far
-    beyond the median somebody else had the processor: such a measurement is in no class."""
-    seen = sorted(row["apart_ns"] for row in rows if row.get("apart_ns"))
-    if not seen:
-        return [(0, float("inf"))]
-    most = 3 * statistics.median(seen)
-    seen = [apart for apart in seen if apart <= most]
-    gap, border = max(((high / low, (high * low) ** 0.5) for low, high in zip(seen, seen[1:])), default=(1, 0))
-    return [(0, border), (border, most)] if gap >= 1.5 else [(0, most)]
-
-
-def within(rows, bounds):
-    return [row for row in rows if row.get("apart_ns") is None or bounds[0] <= row["apart_ns"] < bounds[1]]
-
-
-def table(header, lines):
-    widths = [max(len(str(line[column])) for line in [header, *lines]) for column in range(len(header))]
-    return "".join("| " + " | ".join(str(cell).ljust(width) for cell, width in zip(line, widths)) + " |\n"
-                   for line in [header, ["-" * width for width in widths], *lines]) + "\n"
-
-
-def title(length, copying):
-    return f"{length} bytes, {'copying' if copying else 'in place'}"
-
-
-def groups_text(rows, variants):
-    text = ""
-    for bounds in distances(rows):
-        apart = [row["apart_ns"] for row in within(rows, bounds) if row.get("apart_ns")]
-        text += f"### Processors {statistics.median(apart):.0f} ns apart\n\n" if apart else ""
-        for length, copying in SHAPES:
-            text += f"**{title(length, copying)}**, ns and instructions a frame\n\n" + shape_table(rows, variants, length, copying, bounds)
-        text += walls_text(rows, variants, bounds)
-    return text
-
-
-def shape_table(rows, variants, length, copying, bounds):
-    reference = within(pick(rows, OURS.name, "groups", length, copying), bounds)
-    lines = []
-    for variant in variants:
-        mine = within(pick(rows, variant.name, "groups", length, copying), bounds)
-        counted = pick(rows, variant.name, "count", length, copying)
-        calls = [counted[0].get(f"{name}_instructions", 0) for name in ("reserve", "send", "receive", "release")] if counted else None
-        if mine:
-            ratios = [ratio(reference, mine, value) if variant.peer else "" for value in (tx, rx, whole)]
-            lines.append([variant.name, len(mine), *(spread([value(row) for row in mine]) for value in (tx, rx, whole)), *ratios,
-                          *((f"{calls[0] + calls[1]:.1f}", f"{calls[2] + calls[3]:.1f}") if calls else ("", ""))])
-    return table(["", "rounds", "TX ns", "RX ns", "whole ns", "virtio_net / this: TX", "RX", "whole", "TX instr.", "RX instr."], lines)
-
-
-def walls_text(rows, variants, bounds):
-    lines = []
-    for variant in variants:
-        cells = [[row["wall_ns"] for row in within(pick(rows, variant.name, mode, length, copying), bounds)]
-                 for mode, copying in (("send", 0), ("receive", 0), ("echo", 0), ("echo", 1)) for length in (60, 1514)]
-        if any(cells):
-            lines.append([variant.name, *(spread(cell) if cell else "" for cell in cells)])
-    return "**As fast as it goes**, ns a frame by the clock\n\n" + \
-        table(["", "send 60", "send 1514", "receive 60", "receive 1514", "there and back 60", "there and back 1514",
-               "copying 60", "copying 1514"], lines) if lines else ""
-
-
-def plot(rows, variants):
-    """Bars of the medians, transmit and receive, where the processors were nearest: one group a shape."""
-    shades = (("#2b6cb0", "#90cdf4"), ("#975a16", "#f6ad55"))
-    left, unit, y, parts = 190, 4.0, 40, []
-    bounds = distances(rows)[0]
-    for length, copying in SHAPES:
-        parts.append(f'<text x="10" y="{y}" font-weight="bold">{title(length, copying)}</text>')
-        for variant in variants:
-            mine = within(pick(rows, variant.name, "groups", length, copying), bounds)
-            y += 18 if mine else 0
-            x = left
-            for value, shade in zip((tx, rx) if mine else (), shades[variant.dpdk]):
-                ns = statistics.median(map(value, mine))
-                parts.append(f'<rect x="{x:.1f}" y="{y - 11}" width="{ns * unit:.1f}" height="14" fill="{shade}"/>')
-                x += ns * unit
-            if mine:
-                parts.append(f'<text x="10" y="{y}">{variant.name}</text>'
-                             f'<text x="{x + 5:.1f}" y="{y}">{statistics.median(tx(row) + rx(row) for row in mine):.1f}</text>')
-        y += 30
-    head = f'<text x="{left}" y="18">ns a frame in the calls, bursts of 32: transmit (dark) and receive (light)</text>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" width="880" height="{y}" font-family="sans-serif" font-size="12">\n' \
-        '<rect width="100%" height="100%" fill="white"/>\n' + "\n".join([head, *parts]) + "\n</svg>\n"
-
-
 def version(*command):
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip().splitlines()[0]
@@ -410,13 +268,20 @@ def version(*command):
         return "unknown"
 
 
+def commit():
+    """What was measured: the last commit, and whether the sources were it."""
+    changed = subprocess.run(("git", "status", "--porcelain", "--", "c-driver", "include", "tests/hostbench", "tests/model"),
+                             capture_output=True, text=True, cwd=REPOSITORY).stdout
+    return version("git", "-C", str(REPOSITORY), "rev-parse", "--short", "HEAD") + (", with changes" if changed else "")
+
+
 def versions():
     processor = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
     return {"dpdk": version("pkg-config", "--modversion", "libdpdk"),
             "dpdk_package": version("dpkg-query", "-W", "-f", "${Version}", "dpdk-dev"),
             "compiler": version(os.environ.get("CC", "cc"), "--version"), "valgrind": version("valgrind", "--version"),
-            "kernel": os.uname().release, "processor": processor[1] if processor else os.uname().machine,
-            "commit": version("git", "rev-parse", "--short", "HEAD")}
+            "kernel": os.uname().release.partition("-")[0], "processor": processor[1] if processor else os.uname().machine,
+            "commit": commit()}
 
 
 def verify(bench, variants):
@@ -454,15 +319,24 @@ def work(bench, variants, rounds, chosen):
 
 
 def report(bench, variants, rounds, load, seconds):
-    """The same as text, and as values."""
-    known = versions()
-    text = ", ".join(f"{key} {value}" for key, value in known.items()) + "\n\n"
-    text += (f"Load average {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after. {rounds} rounds of {bench.frames} frames:"
-             " medians (lowest-highest).\n\n")
-    text += groups_text(bench.rows, variants)
-    text += "".join(f"{name}: {', '.join(paths)}\n" for name, paths in bench.paths.items() if paths)
-    return text, {"versions": known, "load_before": load, "load_after": os.getloadavg(), "seconds": seconds, "paths": bench.paths,
-                  "variants": [vars(variant) for variant in variants], "rows": bench.rows}
+    """All of the run as values; page.py makes the text of them."""
+    return {"versions": versions(), "load_before": load, "load_after": os.getloadavg(), "seconds": seconds, "paths": bench.paths,
+            "rounds": rounds, "frames": bench.frames, "processors": len(os.sched_getaffinity(0)),
+            "variants": [vars(variant) for variant in variants], "rows": bench.rows}
+
+
+def write(values, output, renew):
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    text = page.text(values)
+    output.with_suffix(".md").write_text(text, encoding="utf-8")
+    output.with_suffix(".svg").write_text(page.plot(values), encoding="utf-8")
+    print(text)
+    print(f"All of it: {output}, and .md, .svg beside it")
+    if renew:
+        PAGE.write_text(page.fill(PAGE.read_text(encoding="utf-8"), values), encoding="utf-8")
+        PLOT.write_text(page.plot(values), encoding="utf-8")
+        print(f"Renewed: {PAGE} and {PLOT}")
 
 
 def options():
@@ -474,11 +348,17 @@ def options():
     arguments.add_argument("--quick", action="store_true", help="fewer variants, rounds and frames")
     arguments.add_argument("--no-counts", action="store_true", help="no instruction counts")
     arguments.add_argument("--check", action="store_true", help="only see that every frame comes back as it was sent")
+    arguments.add_argument("--write", action="store_true", help="renew docs/performance-host.md and its plot")
+    arguments.add_argument("--from", dest="earlier", type=Path, metavar="FILE",
+                           help="measure nothing: make the tables of an earlier run's host.json anew")
     return arguments.parse_args()
 
 
 def main():
     chosen = options()
+    if chosen.earlier:
+        write(json.loads(chosen.earlier.read_text(encoding="utf-8")), chosen.output, chosen.write)
+        return
     rounds = chosen.rounds or (3 if chosen.quick else 7)
     frames = chosen.frames or (65536 if chosen.quick else 262144)
     processors = sorted(os.sched_getaffinity(0))
@@ -491,16 +371,10 @@ def main():
         bench = Bench(chosen.build, Path(place), frames, processors)
         work(bench, variants, rounds, chosen)
     if not chosen.check:
-        text, values = report(bench, variants, rounds, load, round(time.time() - began))
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        chosen.output.write_text(json.dumps(values, indent=1), encoding="utf-8")
-        chosen.output.with_suffix(".md").write_text(text, encoding="utf-8")
-        chosen.output.with_suffix(".svg").write_text(plot(bench.rows, variants), encoding="utf-8")
-        print(text)
-        print(f"All of it: {chosen.output}, and .md, .svg beside it")
+        write(report(bench, variants, rounds, load, round(time.time() - began)), chosen.output, chosen.write and with_dpdk)
     if not with_dpdk:
-        print("host bench: DPDK cannot be had here (packages dpdk-dev and libdpdk-dev): only the model device was there",
-              file=sys.stderr)
+        print("host bench: DPDK cannot be had here (packages dpdk-dev and libdpdk-dev): only the model device was there"
+              + (", and the page stays as it is" if chosen.write else ""), file=sys.stderr)
         sys.exit(NO_DPDK)
 
 
