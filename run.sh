@@ -566,8 +566,10 @@ stage_package() { BUILD_STD="${build_std[*]}" run_pytest 1200 -n 2 --dist loadfi
 # The kernel with the other driver is put aside, for the tests that compare both.
 stage_qemu() {
     local failed=0
-    { build_kernel rust && cp "$kernel" build/kernel-rust-net && build_kernel && make_disk && run_pytest 1800 -n 2 tests/qemu; } || failed=1
-    { for_target build --release -p bench-kernel --features simd && cp "target/$target/release/bench-kernel" build/bench-kernel-simd &&
+    { build_kernel rust && cp "$kernel" build/kernel-rust-net && build_kernel && make_disk &&
+        run_pytest 1800 -n 2 tests/qemu; } || failed=1
+    { for_target build --release -p bench-kernel --features simd &&
+        cp "target/$target/release/bench-kernel" build/bench-kernel-simd &&
         for_target build --release -p bench-kernel && run_pytest 300 tests/bench; } || failed=1
     return "$failed"
 }
@@ -654,7 +656,7 @@ run_host_bench() {
     limit 120 cmake -S tests/hostbench -B "build/hostbench-$cc" -G Ninja -DCMAKE_C_COMPILER="$cc" >/dev/null ||
         die "the host bench was not configured"
     limit 600 cmake --build "build/hostbench-$cc" >&2 || die "the host bench was not built"
-    CC=$cc limit 1800 python3 tests/hostbench/hostbench.py --build "build/hostbench-$cc" --output build/bench/host.json "$@"
+    CC=$cc limit 3600 python3 tests/hostbench/hostbench.py --build "build/hostbench-$cc" --output build/bench/host.json "$@"
 }
 
 # --- Command line ---

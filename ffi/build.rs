@@ -1,7 +1,8 @@
 //! Compiles the C driver for the target that Cargo builds for.
 //!
-//! The list of sources is `c-driver/sources.txt`, which CMake reads too. Bare-metal targets have no C compiler of their own name, and the
-//! `cc` crate would silently take the host's: so the compiler is chosen here, tried on one line of C, and its objects checked.
+//! The list of sources is `c-driver/sources.txt`, which CMake reads too. Bare-metal targets have no C compiler of their own name,
+//! and the `cc` crate would silently take the host's: so the compiler is chosen here, tried on one line of C, and its objects
+//! checked.
 
 #[path = "build/flags.rs"]
 mod flags;
@@ -207,7 +208,8 @@ fn choose_compiler(target: &Target) -> Result<Compiler> {
     ))
 }
 
-/// The machine in the ELF header must be the target's, and there must be machine code. Objects of other formats are the linker's to judge.
+/// The machine in the ELF header must be the target's, and there must be machine code. Objects of other formats are the linker's
+/// to judge.
 fn check_object(target: &Target, object: &Path) -> Result<()> {
     let bytes = fs::read(object).map_err(|error| error.to_string())?;
     let contains = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);

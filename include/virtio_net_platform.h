@@ -174,8 +174,8 @@ struct virtio_net_platform {
                          uint32_t flags,
                          struct virtio_net_dma *memory);
     /**
-     * Takes back what `dma_alloc` gave: the same addresses, the same `bytes`, the same `direction` and `flags`. The device no longer uses it.
-     * Required.
+     * Takes back what `dma_alloc` gave: the same addresses, the same `bytes`, the same `direction` and `flags`. The device no
+     * longer uses it. Required.
      */
     void (*dma_free)(void *context,
                      const struct virtio_net_dma *memory,
@@ -219,8 +219,8 @@ struct virtio_net_platform {
      */
     void (*relax)(void *context);
     /**
-     * Fills `bytes` from `buffer` with random numbers and returns 0, or a negative number where it could not. Used for the address
-     * of a device that has none of its own. Nullable.
+     * Fills `bytes` from `buffer` with random numbers and returns 0, or a negative number where it could not. Used for the
+     * address of a device that has none of its own. Nullable.
      */
     int32_t (*random)(void *context, uint8_t *buffer, uint32_t bytes);
     /**
@@ -234,12 +234,12 @@ struct virtio_net_platform {
 /**
  * How the driver reaches the device's registers, for a transport that is not the driver's own.
  *
- * The table is read only and must stay in place for as long as a driver uses it: a static. Every function gets the same `context`
- * as those of the platform table. `size` comes first and the table grows at its tail only.
+ * The table is read only and must stay in place for as long as a driver uses it: a static. Every function gets the same
+ * `context` as those of the platform table. `size` comes first and the table grows at its tail only.
  *
  * Threads: where the host drives the two directions and the interrupt from different processors, `notify` may be called from the
- * transmit and the receive side at once, and `get_status` from both sides, and beside them `interrupt_ack`, `config_generation` and
- * `config_read` from the interrupt. The others are called only by the calls that need the whole driver.
+ * transmit and the receive side at once, and `get_status` from both sides, and beside them `interrupt_ack`, `config_generation`
+ * and `config_read` from the interrupt. The others are called only by the calls that need the whole driver.
  */
 struct virtio_net_transport {
     /**
@@ -308,8 +308,8 @@ struct virtio_net_transport {
      */
     uint32_t (*config_generation)(void *context);
     /**
-     * Reads a field of `width` bytes (1, 2 or 4) at `offset` of the configuration space with one access of that width. Returns 0,
-     * or a negative number where the space ends before the field does. Required.
+     * Reads a field of `width` bytes (1, 2 or 4) at `offset` of the configuration space with one access of that width. Returns
+     * 0, or a negative number where the space ends before the field does. Required.
      */
     int32_t (*config_read)(void *context, uint32_t offset, uint32_t width, uint32_t *value);
     /**

@@ -118,7 +118,8 @@ static int32_t take_options(struct virtio_net *net, const struct virtio_net_opti
     return code;
 }
 
-/* The functions of a table, after `size` and `flags`, as an array. Each is of another type, which no read through this one minds. */
+/* The functions of a table, after `size` and `flags`, as an array. Each is of another type, which no read through this one
+ * minds. */
 #if defined(__GNUC__)
 typedef void (*__attribute__((may_alias)) any_function)(void);
 #else

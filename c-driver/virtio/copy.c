@@ -1,21 +1,23 @@
 /*
- * copy.c - the copy that the quick loops leave out: from or to memory that is not aligned to words, for machines where each access must
- * be aligned, and by vector registers where the kernel allows them.
+ * copy.c - the copy that the quick loops leave out: from or to memory that is not aligned to words, for machines where each
+ * access must be aligned, and by vector registers where the kernel allows them.
  *
- * Without vectors the target is brought to a word boundary first. Then each word stored is put together from two that are loaded, and what is
- * loaded is aligned too. So the words at both ends of the source are loaded whole, although bytes in them are not the source's: a
- * word that holds one byte of it lies in the same page, and what else it holds is shifted out. No other memory is read.
+ * Without vectors the target is brought to a word boundary first. Then each word stored is put together from two that are loaded,
+ * and what is loaded is aligned too. So the words at both ends of the source are loaded whole, although bytes in them are not the
+ * source's: a word that holds one byte of it lies in the same page, and what else it holds is shifted out. No other memory is
+ * read.
  */
 #include "copy.h"
 
-/* What is said above is more than the sanitizers of the tests allow; a test with unmapped pages around the source looks after it. */
+/* What is said above is more than the sanitizers of the tests allow; a test with unmapped pages around the source looks after
+ * it. */
 #define LOADS_WHOLE_WORDS __attribute__((no_sanitize_address, no_sanitize_thread))
 
 /* The next word to store, where the source is `shift` bytes, one to seven, behind a word boundary. */
 #define TOGETHER(shift, low, high) ((low) >> (8 * (shift)) | (high) << (-(8 * (shift)) & 63))
 
-/* Four words at a time, and two of the rest. The shift is a constant in each case, because some machines put two registers together
- * by one instruction then. `low` is the word that was loaded last. */
+/* Four words at a time, and two of the rest. The shift is a constant in each case, because some machines put two registers
+ * together by one instruction then. `low` is the word that was loaded last. */
 #define MANY_WORDS(shift)                                                                                                        \
     case shift:                                                                                                                  \
         for (uint32_t blocks = words / 4; blocks != 0; blocks--) {                                                               \
@@ -155,7 +157,8 @@ void vn_copy(uint8_t *to, const uint8_t *from, uint32_t bytes)
 }
 #else
 
-/* So many bytes and a step over them. No alignment is needed: on aarch64 these accesses are made of bytes, whatever SCTLR.A says. */
+/* So many bytes and a step over them. No alignment is needed: on aarch64 these accesses are made of bytes, whatever SCTLR.A
+ * says. */
 #if defined(__aarch64__) && defined(__ARM_NEON)
 #define VECTORS(registers, bytes)                                                                                                \
     __asm__ volatile("ld1 {" registers "}, [%0], #" #bytes "\n\tst1 {" registers "}, [%1], #" #bytes                             \

@@ -29,7 +29,8 @@ typedef uint64_t __attribute__((may_alias, COPY_ALIGNED(8))) copy_word;
 typedef uint32_t __attribute__((may_alias, COPY_ALIGNED(4))) copy_half;
 typedef uint16_t __attribute__((may_alias, COPY_ALIGNED(2))) copy_quarter;
 
-/* Copies from and to memory of any alignment. Reads aligned words that hold a byte of `from`, and no others; writes `to` alone. */
+/* Copies from and to memory of any alignment. Reads aligned words that hold a byte of `from`, and no others; writes `to`
+ * alone. */
 void vn_copy(uint8_t *to, const uint8_t *from, uint32_t bytes) VIRTIO_HIDDEN;
 
 /* With VIRTIO_SIMD copy.c alone is compiled for vector registers, and gets all frames but short ones. */

@@ -45,8 +45,8 @@
 #define VIRTIO_SMALL VIRTIO_COLD
 #endif
 
-/* After a pointer was stepped on, next to the access it was stepped from: keeps the compiler from moving the step to the end of the
- * loop, where it would be an instruction of its own instead of a part of the access (Arm). */
+/* After a pointer was stepped on, next to the access it was stepped from: keeps the compiler from moving the step to the end of
+ * the loop, where it would be an instruction of its own instead of a part of the access (Arm). */
 #if defined(__aarch64__)
 #define VIRTIO_STEPPED(pointer) __asm__("" : "+r"(pointer))
 #else

@@ -15,8 +15,9 @@ int32_t vn_ring_kick(struct virtio_ring *ring, const struct virtio_transport *tr
 }
 
 /*
- * Writes the entries of the avail ring for what was handed over. Once every entry was written since two slots last changed places,
- * each names the slot at its position, and goes on doing so: nothing is written, and the cache lines stay with the device.
+ * Writes the entries of the avail ring for what was handed over. Once every entry was written since two slots last changed
+ * places, each names the slot at its position, and goes on doing so: nothing is written, and the cache lines stay with the
+ * device.
  */
 VIRTIO_INLINE void name(struct virtio_ring *ring)
 {

@@ -1,8 +1,8 @@
 //! What the C compiler is told, so that its objects fit between those that rustc makes.
 //!
-//! The target and the flags of rustc (`RUSTFLAGS`, or a target of the kernel's own) decide: relocation and code model, ABI and instruction
-//! set, frame pointers, branch protection. `docs/targets.md` has the reasons. The `cc` crate's own translation of `RUSTFLAGS` is not used: it
-//! knows no code model but by name, and brings link-time optimisation and stack protectors along.
+//! The target and the flags of rustc (`RUSTFLAGS`, or a target of the kernel's own) decide: relocation and code model, ABI and
+//! instruction set, frame pointers, branch protection. `docs/targets.md` has the reasons. The `cc` crate's own translation of
+//! `RUSTFLAGS` is not used: it knows no code model but by name, and brings link-time optimisation and stack protectors along.
 
 const GENERAL_REGISTERS: &str = "-mgeneral-regs-only";
 
@@ -127,7 +127,8 @@ impl Target {
         Ok(flags)
     }
 
-    /// On x86-64 position-independent code costs nothing and runs wherever the image is linked: low, in the top 2 GiB, or as a PIE.
+    /// On x86-64 position-independent code costs nothing and runs wherever the image is linked: low, in the top 2 GiB, or as a
+    /// PIE.
     fn relocation_flag(&self) -> &'static str {
         match self.relocation.as_deref() {
             _ if self.arch == "x86_64" => "-fPIC",
@@ -159,8 +160,8 @@ impl Target {
         Ok(Some(format!("-mcmodel={name}")))
     }
 
-    /// The extensions that the target has, but for what C does not use. The ABI passes floating-point arguments in registers where the
-    /// target's does, although there are none: linkers compare it.
+    /// The extensions that the target has, but for what C does not use. The ABI passes floating-point arguments in registers
+    /// where the target's does, although there are none: linkers compare it.
     fn riscv_flags(&self) -> Vec<String> {
         let (base, integers) = if self.arch == "riscv64" { ("rv64i", "lp64") } else { ("rv32i", "ilp32") };
         // Stable Rust does not name f and d among the features: the triple does.
@@ -184,7 +185,8 @@ impl Target {
         vec![format!("-march={march}"), format!("-mabi={integers}{abi}")]
     }
 
-    /// Where rustc keeps no frame pointers, as by default, neither does C: some compilers would, which costs two instructions a call.
+    /// Where rustc keeps no frame pointers, as by default, neither does C: some compilers would, which costs two instructions a
+    /// call.
     fn frame_flags(&self, clang: bool) -> Vec<String> {
         let leaves = match self.frame_pointers.as_deref() {
             Some("non-leaf") => false,

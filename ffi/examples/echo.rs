@@ -1,6 +1,7 @@
 //! An echo in place: frames are read where the card has put them, answered where it will fetch them, thirty-two for each call.
 //!
-//! In a kernel `Hal` and the transport are its own, and the card is real. Here both ends are: `cargo run -p virtio-net-c --example echo`.
+//! In a kernel `Hal` and the transport are its own, and the card is real. Here both ends are:
+//! `cargo run -p virtio-net-c --example echo`.
 
 extern crate virtio_drivers_0_12 as virtio_drivers;
 
@@ -11,7 +12,8 @@ mod device;
 use device::{Card, FakeTransport, MODERN, TestHal, machine};
 use virtio_net_c::{Error, Link, NetDevice, Options, Packets, Receiver, Transmitter};
 
-/// Answers the frames that wait, and returns how many. The answers of those for which there is no slot are lost, as on any Ethernet.
+/// Answers the frames that wait, and returns how many. The answers of those for which there is no slot are lost, as on any
+/// Ethernet.
 fn answer<T>(
     rx: &mut Receiver<'_, T>,
     tx: &mut Transmitter<'_, T>,

@@ -1,7 +1,8 @@
-//! One card on three processors: one sends, one receives, one takes the interrupts. No lock lies between them on the way of a packet.
+//! One card on three processors: one sends, one receives, one takes the interrupts. No lock lies between them on the way of a
+//! packet.
 //!
-//! In a kernel `Hal` and the transport are its own, and the card is real. Here threads are the processors, and a fourth one is the card:
-//! `cargo run -p virtio-net-c --example processors`.
+//! In a kernel `Hal` and the transport are its own, and the card is real. Here threads are the processors, and a fourth one is
+//! the card: `cargo run -p virtio-net-c --example processors`.
 
 extern crate virtio_drivers_0_12 as virtio_drivers;
 

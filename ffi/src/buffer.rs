@@ -29,8 +29,8 @@ unsafe impl Sync for RxBuffer {}
 
 impl RxBuffer {
     /// # Safety
-    /// `frame` has `capacity` bytes, all of them written, `length` at least, and `header` before them, which are this buffer's alone until
-    /// its slot is given back to the driver that `pool` is of.
+    /// `frame` has `capacity` bytes, all of them written, `length` at least, and `header` before them, which are this buffer's
+    /// alone until its slot is given back to the driver that `pool` is of.
     pub(crate) unsafe fn new(
         pool: NonNull<Pool>,
         frame: NonNull<u8>,
@@ -116,7 +116,8 @@ struct TxBlock {
 
 /// A frame to be sent.
 ///
-/// It is one block of the heap with room for the driver's header in front of the frame, so that it can be handed to the device as it is.
+/// It is one block of the heap with room for the driver's header in front of the frame, so that it can be handed to the device as
+/// it is.
 #[derive(Debug)]
 pub struct TxBuffer(NonNull<TxBlock>);
 

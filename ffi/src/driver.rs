@@ -107,8 +107,8 @@ impl Options {
         self
     }
 
-    /// Interrupts from the start for the directions in `which`, `VIRTIO_NET_IRQ_*`: not even the first completion is missed. Without it there
-    /// are none until [`NetDevice::enable_interrupts`].
+    /// Interrupts from the start for the directions in `which`, `VIRTIO_NET_IRQ_*`: not even the first completion is missed.
+    /// Without it there are none until [`NetDevice::enable_interrupts`].
     #[must_use]
     pub fn interrupts(mut self, which: u32) -> Self {
         self.0.flags &= !(VIRTIO_NET_OPTION_IRQ_RX | VIRTIO_NET_OPTION_IRQ_TX);
@@ -121,7 +121,8 @@ impl Options {
         self
     }
 
-    /// The MTU that the device names is told ([`NetDevice::mtu`]) and not agreed on: longer frames may be sent, and the device may drop them.
+    /// The MTU that the device names is told ([`NetDevice::mtu`]) and not agreed on: longer frames may be sent, and the device
+    /// may drop them.
     #[must_use]
     pub fn mtu_as_advice(mut self) -> Self {
         self.0.flags |= VIRTIO_NET_OPTION_MTU_ADVICE;
@@ -191,10 +192,11 @@ pub struct Mmio(());
 
 /// One network card with up to `TX` and `RX` slots, powers of two from 1 to 32,768.
 ///
-/// The value may be moved freely. No call waits, but [`NetDevice::new`], [`NetDevice::recover`] and `drop` for a reset, with a limit.
+/// The value may be moved freely. No call waits, but [`NetDevice::new`], [`NetDevice::recover`] and `drop` for a reset, with a
+/// limit.
 ///
-/// Dropping it resets the device and gives its memory back to the `Hal`. Where the device does not confirm the reset, it may still
-/// write that memory, which is therefore never given back, and the transport is not dropped.
+/// Dropping it resets the device and gives its memory back to the `Hal`. Where the device does not confirm the reset, it may
+/// still write that memory, which is therefore never given back, and the transport is not dropped.
 pub struct NetDevice<H: Hal, T, const TX: usize, const RX: usize> {
     storage: Storage<TX, RX>,
     host: Host<T>,
@@ -218,7 +220,8 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     fn set_up_over(transport: T, options: Options, table: &'static virtio_net_transport) -> Result<Self, Error> {
         Self::set_up(transport, options, |storage, bytes, host, wanted| {
             let (transport, platform) = (table, Tables::<H, T>::PLATFORM);
-            // SAFETY: the storage is aligned and of the size told, the tables are static, and the context is the host that they expect.
+            // SAFETY: the storage is aligned and of the size told, the tables are static, and the context is the host that they
+            // expect.
             unsafe {
                 virtio_net_init_versioned(VIRTIO_NET_ABI_VERSION, storage, bytes, transport, platform, host, wanted)
             }
@@ -233,8 +236,9 @@ impl<H: Hal, const TX: usize, const RX: usize> NetDevice<H, Mmio, TX, RX> {
     /// What `virtio_net_init_mmio` documents: `MAGIC` and `DEVICE_VERSION` besides those of [`NetDevice::new`].
     ///
     /// # Safety
-    /// `registers` is the first register of a virtio-mmio slot (virtio 1.2, 4.2.2), 4-byte aligned, mapped as device memory for 512 bytes or
-    /// to the end of the device's configuration space, for as long as the driver lives. Nobody else uses the device meanwhile.
+    /// `registers` is the first register of a virtio-mmio slot (virtio 1.2, 4.2.2), 4-byte aligned, mapped as device memory for
+    /// 512 bytes or to the end of the device's configuration space, for as long as the driver lives. Nobody else uses the device
+    /// meanwhile.
     pub unsafe fn new_mmio(registers: NonNull<u8>, options: Options) -> Result<Self, Error> {
         Self::set_up(Mmio(()), options, |storage, bytes, host, wanted| {
             let (version, registers) = (VIRTIO_NET_ABI_VERSION, registers.as_ptr().cast());
@@ -331,9 +335,10 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
 
     /// Parts the driver into its transmit side, its receive side and its interrupt, which different processors may use at once.
     ///
-    /// Transmit and receive share nothing that changes, so there is no lock on the way of a packet. The transport is locked for the moment of
-    /// a notification, of an acknowledgement, and of the rare look at the device's status. The driver is borrowed, and stays in place,
-    /// until the handles are gone; what needs all of it ([`Self::recover`], [`Self::check`], [`Self::last_error`]) waits for that.
+    /// Transmit and receive share nothing that changes, so there is no lock on the way of a packet. The transport is locked for
+    /// the moment of a notification, of an acknowledgement, and of the rare look at the device's status. The driver is borrowed,
+    /// and stays in place, until the handles are gone; what needs all of it ([`Self::recover`], [`Self::check`],
+    /// [`Self::last_error`]) waits for that.
     ///
     /// ```standalone_crate
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
@@ -437,7 +442,8 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         self.handle();
         let interrupts = Interrupts::new(self);
         let net = interrupts.net();
-        // SAFETY: the context was just set, and the driver is borrowed for as long as the handles live, of which there is one each.
+        // SAFETY: the context was just set, and the driver is borrowed for as long as the handles live, of which there is one
+        // each.
         unsafe { (Transmitter::new(net), Receiver::new(net), interrupts) }
     }
 
@@ -458,7 +464,8 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         mac
     }
 
-    /// The features that the driver and the device agreed on, a bit each (`VIRTIO_NET_FEATURE_*` in [`crate::sys`] are the bits' numbers).
+    /// The features that the driver and the device agreed on, a bit each (`VIRTIO_NET_FEATURE_*` in [`crate::sys`] are the bits'
+    /// numbers).
     #[must_use]
     pub fn features(&self) -> u64 {
         self.info().features
@@ -520,7 +527,8 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         Error::check(unsafe { virtio_net_recover(self.handle()) }).map(drop)
     }
 
-    /// How many frames could be sent now, completed ones counted that nobody has taken back yet. 0 where the device needs a reset.
+    /// How many frames could be sent now, completed ones counted that nobody has taken back yet. 0 where the device needs a
+    /// reset.
     #[must_use]
     pub fn tx_free(&self) -> usize {
         // SAFETY: the handle is that of a driver.
@@ -562,8 +570,8 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         self.transmitter().send(frame)
     }
 
-    /// Copies frames to slots and posts them in order, with one notification at most. Returns how many: fewer than all where the slots do
-    /// not suffice, or the next one cannot be sent.
+    /// Copies frames to slots and posts them in order, with one notification at most. Returns how many: fewer than all where the
+    /// slots do not suffice, or the next one cannot be sent.
     ///
     /// # Errors
     /// None was posted, for the reason that [`Self::send`] would give for the first.
@@ -608,8 +616,8 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         self.receiver().receive(buffer)
     }
 
-    /// Copies the next frames to `buffers`, writes their lengths to `lengths`, and returns how many: as many as there are, or as both have
-    /// places for.
+    /// Copies the next frames to `buffers`, writes their lengths to `lengths`, and returns how many: as many as there are, or as
+    /// both have places for.
     ///
     /// # Errors
     /// None was copied: `BUFFER_TOO_SMALL` for the first, and the frame stays; `NEEDS_RESET`.
@@ -702,8 +710,8 @@ pub(crate) unsafe fn stats_of(net: NonNull<virtio_net>) -> Statistics {
 }
 
 /// # Safety
-/// `net` is a driver whose context is set, which stays in place; no other call of the interrupt group, nor one that needs the whole
-/// driver, is on its way.
+/// `net` is a driver whose context is set, which stays in place; no other call of the interrupt group, nor one that needs the
+/// whole driver, is on its way.
 pub(crate) unsafe fn link_of(net: NonNull<virtio_net>) -> Result<Link, Error> {
     // SAFETY: by the caller's promise.
     let up = Error::check(unsafe { virtio_net_link(net.as_ptr()) })?;

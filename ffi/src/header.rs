@@ -28,7 +28,8 @@ struct GsoType(u8);
 
 #[cfg(feature = "alloc")]
 impl VirtioNetHdr {
-    /// The header at the start of `bytes`, of which as many are a header. What it lacks is 0: legacy devices write no `num_buffers`.
+    /// The header at the start of `bytes`, of which as many are a header. What it lacks is 0: legacy devices write no
+    /// `num_buffers`.
     pub(crate) fn read(bytes: &[u8], header_length: u8) -> Self {
         let mut header = Self::default();
         for (to, from) in header.as_mut_bytes().iter_mut().zip(bytes.iter().take(usize::from(header_length))) {

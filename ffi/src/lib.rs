@@ -2,8 +2,8 @@
 //!
 //! # In the place of virtio-drivers' network device
 //!
-//! `VirtIONet` has the interface of `virtio_drivers::device::net::VirtIONet`: change the `use` line and keep the rest, `Hal` and transports
-//! included. `VirtIONetRaw` has that of its namesake.
+//! `VirtIONet` has the interface of `virtio_drivers::device::net::VirtIONet`: change the `use` line and keep the rest, `Hal` and
+//! transports included. `VirtIONetRaw` has that of its namesake.
 //!
 #![cfg_attr(
     all(feature = "alloc", any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13")),
@@ -31,8 +31,9 @@
 //!
 //! # The driver's own interface
 //!
-//! [`NetDevice`] needs no heap and does not wait. Frames are copied, or written and read in place, alone or in bursts that cost one call into C
-//! to begin and one to end. [`NetDevice::split`] makes three handles of it for three processors: transmit, receive, and the interrupt.
+//! [`NetDevice`] needs no heap and does not wait. Frames are copied, or written and read in place, alone or in bursts that cost
+//! one call into C to begin and one to end. [`NetDevice::split`] makes three handles of it for three processors: transmit,
+//! receive, and the interrupt.
 //!
 #![cfg_attr(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"), doc = "```standalone_crate")]
 #![cfg_attr(not(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13")), doc = "```ignore")]
@@ -70,15 +71,15 @@
 //! - `virtio-drivers-0_13`: those of 0.13, in the module `v0_13`.
 //! - `smoltcp-0_14`: `smoltcp::phy::Device` for [`NetDevice`] and [`VirtIONet`].
 //! - `simd`: frames of 128 bytes and more are copied by vector registers (NEON, SSE2), by the calls that copy and by no others:
-//!   `send`, `receive` and their bursts of all types here, and [`TxBuffer::from`]. The kernel must have
-//!   switched these registers on, and save them in interrupt entries, or make no such call in interrupt handlers nor be interrupted by one that does. Only
+//!   `send`, `receive` and their bursts of all types here, and [`TxBuffer::from`]. The kernel must have switched these registers
+//!   on, and save them in interrupt entries, or make no such call in interrupt handlers nor be interrupted by one that does. Only
 //!   the kernel knows that, so no library should ask for it. The build stops for a target whose code must not use them.
-//! - `log`: log lines of the driver, under the target `virtio_net_c`. Without it the C code is compiled without any, and never calls the `log`
-//!   of a table that is made by hand ([`sys`]).
+//! - `log`: log lines of the driver, under the target `virtio_net_c`. Without it the C code is compiled without any, and never
+//!   calls the `log` of a table that is made by hand ([`sys`]).
 //!
-//! What a module of a version offers is here at the root too: that of 0.12 where its feature is on, else that of 0.13. Cargo adds up the features
-//! that all crates of a build ask for. So a library that must work beside others names its module (`virtio_net_c::v0_13::VirtIONet`); a
-//! kernel need not.
+//! What a module of a version offers is here at the root too: that of 0.12 where its feature is on, else that of 0.13. Cargo adds
+//! up the features that all crates of a build ask for. So a library that must work beside others names its module
+//! (`virtio_net_c::v0_13::VirtIONet`); a kernel need not.
 #![no_std]
 #![warn(missing_docs)]
 #![allow(

@@ -1,14 +1,14 @@
 //! The lock around the host's transport.
 //!
-//! A transport of the host's takes `&mut self`, and the handles of a split driver reach it from different processors. It is locked for one
-//! call at a time, which is an access of a register or a few: a trap to the hypervisor mostly, so the lock costs nothing beside
-//! it. Nobody waits for the device while holding it.
+//! A transport of the host's takes `&mut self`, and the handles of a split driver reach it from different processors. It is
+//! locked for one call at a time, which is an access of a register or a few: a trap to the hypervisor mostly, so the lock costs
+//! nothing beside it. Nobody waits for the device while holding it.
 
 use crate::atomics::{AtomicPtr, Ordering, spin_loop};
 use core::ptr;
 
-/// A spin lock that says nothing of what it protects, and keeps a pointer for its owner: a word for both, because the drop-in must not be larger
-/// than the original.
+/// A spin lock that says nothing of what it protects, and keeps a pointer for its owner: a word for both, because the drop-in
+/// must not be larger than the original.
 ///
 /// The word is the pointer, or, while somebody holds the lock, an address that no pointer of the owner's has.
 pub(crate) struct Lock<P>(AtomicPtr<P>);
@@ -29,8 +29,8 @@ impl<P> Lock<P> {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Takes the lock, or tells that somebody has it. A failed look writes nothing, so that it does not take the cache line away from
-    /// whoever has the lock.
+    /// Takes the lock, or tells that somebody has it. A failed look writes nothing, so that it does not take the cache line away
+    /// from whoever has the lock.
     pub(crate) fn try_lock(&self) -> Option<Held<'_, P>> {
         let kept = self.0.load(Ordering::Relaxed);
         if kept == taken() {

@@ -1,7 +1,7 @@
 //! Everything that is written in terms of virtio-drivers: one source, compiled once for each of its versions that is asked for.
 //!
-//! Each version's `Hal` and `Transport` are traits of their own, so what is generic over them exists once for each version too. `super` says which
-//! version it is; the modules below name their neighbours, and virtio-drivers, by `super` as well.
+//! Each version's `Hal` and `Transport` are traits of their own, so what is generic over them exists once for each version too.
+//! `super` says which version it is; the modules below name their neighbours, and virtio-drivers, by `super` as well.
 
 use super::virtio_drivers;
 
@@ -36,7 +36,8 @@ pub use compat::VirtIONet;
 #[cfg(feature = "smoltcp-0_14")]
 mod phy;
 
-/// The names of `virtio_drivers::device::net`, and no others: `use virtio_net_c::net::*` takes the place of `use virtio_drivers::device::net::*`.
+/// The names of `virtio_drivers::device::net`, and no others: `use virtio_net_c::net::*` takes the place of
+/// `use virtio_drivers::device::net::*`.
 pub mod net {
     pub use super::{VirtIONetRaw, VirtioNetHdr};
 

@@ -1,8 +1,8 @@
 //! `smoltcp::phy::Device` for the driver, in place, and for the drop-in.
 //!
-//! smoltcp asks for a received frame and for room for the answer at once, and uses the room while it still reads the frame. In place that
-//! is one token of each direction. The drop-in's tokens hold it by address; both borrow it for as long as they live, and run on the
-//! caller's thread.
+//! smoltcp asks for a received frame and for room for the answer at once, and uses the room while it still reads the frame. In
+//! place that is one token of each direction. The drop-in's tokens hold it by address; both borrow it for as long as they live,
+//! and run on the caller's thread.
 
 use super::driver::{Info, NetDevice};
 use super::frames::{RxFrame, TxFrame};
@@ -16,8 +16,8 @@ fn exchange<'a, T>(
     mut transmitter: Transmitter<'a, T>,
     receiver: Receiver<'a, T>,
 ) -> Option<(RxFrame<'a>, TxFrame<'a>)> {
-    // A frame may have to be answered, so it stays in the driver until there is room for the answer. Nobody else looks after the frames in
-    // flight while nothing is sent. A broken device shows in the next call.
+    // A frame may have to be answered, so it stays in the driver until there is room for the answer. Nobody else looks after the
+    // frames in flight while nothing is sent. A broken device shows in the next call.
     if transmitter.free() == 0 && (transmitter.poll().is_err() || transmitter.free() == 0) {
         return None;
     }
@@ -76,7 +76,8 @@ impl<T> phy::Device for Duplex<'_, T> {
     }
 }
 
-/// What smoltcp may rely on. No checksum is computed by the device, so smoltcp computes and checks all of them, which is its default.
+/// What smoltcp may rely on. No checksum is computed by the device, so smoltcp computes and checks all of them, which is its
+/// default.
 fn capabilities(info: &Info, tx_bytes: usize) -> DeviceCapabilities {
     const ETHERNET_HEADER: usize = 14;
     let mut capabilities = DeviceCapabilities::default();

@@ -104,8 +104,8 @@ pub struct virtio_net_platform {
             memory: *mut virtio_net_dma,
         ) -> i32,
     >,
-    /// Takes back what `dma_alloc` gave: the same addresses, the same `bytes`, the same `direction` and `flags`. The device no longer uses it.
-    /// Required.
+    /// Takes back what `dma_alloc` gave: the same addresses, the same `bytes`, the same `direction` and `flags`. The device no
+    /// longer uses it. Required.
     pub dma_free: Option<
         unsafe extern "C" fn(
             context: *mut c_void,
@@ -149,8 +149,8 @@ pub struct virtio_net_platform {
     pub now_us: Option<unsafe extern "C" fn(context: *mut c_void) -> u64>,
     /// Called in each turn of a wait: a pause instruction, or a yield. Nullable.
     pub relax: Option<unsafe extern "C" fn(context: *mut c_void)>,
-    /// Fills `bytes` from `buffer` with random numbers and returns 0, or a negative number where it could not. Used for the address
-    /// of a device that has none of its own. Nullable.
+    /// Fills `bytes` from `buffer` with random numbers and returns 0, or a negative number where it could not. Used for the
+    /// address of a device that has none of its own. Nullable.
     pub random: Option<unsafe extern "C" fn(context: *mut c_void, buffer: *mut u8, bytes: u32) -> i32>,
     /// Takes one line for people: a `VIRTIO_NET_LOG_*` level, the status code it is about (0 for none), a text that stays valid
     /// for ever, and two numbers that the text names. Nullable. Never called by a library that was compiled with
@@ -162,12 +162,12 @@ pub struct virtio_net_platform {
 
 /// How the driver reaches the device's registers, for a transport that is not the driver's own.
 ///
-/// The table is read only and must stay in place for as long as a driver uses it: a static. Every function gets the same `context`
-/// as those of the platform table. `size` comes first and the table grows at its tail only.
+/// The table is read only and must stay in place for as long as a driver uses it: a static. Every function gets the same
+/// `context` as those of the platform table. `size` comes first and the table grows at its tail only.
 ///
 /// Threads: where the host drives the two directions and the interrupt from different processors, `notify` may be called from the
-/// transmit and the receive side at once, and `get_status` from both sides, and beside them `interrupt_ack`, `config_generation` and
-/// `config_read` from the interrupt. The others are called only by the calls that need the whole driver.
+/// transmit and the receive side at once, and `get_status` from both sides, and beside them `interrupt_ack`, `config_generation`
+/// and `config_read` from the interrupt. The others are called only by the calls that need the whole driver.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct virtio_net_transport {
@@ -205,8 +205,8 @@ pub struct virtio_net_transport {
     pub interrupt_ack: Option<unsafe extern "C" fn(context: *mut c_void) -> u32>,
     /// The generation of the configuration space. Required.
     pub config_generation: Option<unsafe extern "C" fn(context: *mut c_void) -> u32>,
-    /// Reads a field of `width` bytes (1, 2 or 4) at `offset` of the configuration space with one access of that width. Returns 0,
-    /// or a negative number where the space ends before the field does. Required.
+    /// Reads a field of `width` bytes (1, 2 or 4) at `offset` of the configuration space with one access of that width. Returns
+    /// 0, or a negative number where the space ends before the field does. Required.
     pub config_read:
         Option<unsafe extern "C" fn(context: *mut c_void, offset: u32, width: u32, value: *mut u32) -> i32>,
     /// Writes a field as `config_read` reads it. Reserved: this version never calls it. Nullable.

@@ -1,7 +1,7 @@
 //! The two directions and the interrupt of a driver as handles of their own, which different processors may use at once.
 //!
-//! The transmit and the receive group of `include/virtio_net.h` share nothing that changes, so two handles need no lock between them. What
-//! they do share is the host's transport, which is locked for each call (see `lock.rs`).
+//! The transmit and the receive group of `include/virtio_net.h` share nothing that changes, so two handles need no lock between
+//! them. What they do share is the host's transport, which is locked for each call (see `lock.rs`).
 
 use super::driver::{Info, Link, NetDevice, Statistics, info_of, link_of, stats_of};
 use super::frames::{Packets, RxBurst, RxFrame, TxBurst, TxFrame, length_of};
@@ -18,8 +18,8 @@ const BURST: usize = 32;
 
 /// The transmit side of a driver, from [`NetDevice::split`].
 ///
-/// It may be used while another processor uses the [`Receiver`] and the [`Interrupts`]; it is `Send` where the transport is. No call waits,
-/// but for another processor's access of a register.
+/// It may be used while another processor uses the [`Receiver`] and the [`Interrupts`]; it is `Send` where the transport is. No
+/// call waits, but for another processor's access of a register.
 pub struct Transmitter<'a, T> {
     net: NonNull<virtio_net>,
     device: PhantomData<&'a mut T>,
@@ -27,15 +27,15 @@ pub struct Transmitter<'a, T> {
 
 /// The receive side of a driver, from [`NetDevice::split`].
 ///
-/// It may be used while another processor uses the [`Transmitter`] and the [`Interrupts`]; it is `Send` where the transport is. No call waits,
-/// but for another processor's access of a register.
+/// It may be used while another processor uses the [`Transmitter`] and the [`Interrupts`]; it is `Send` where the transport is.
+/// No call waits, but for another processor's access of a register.
 pub struct Receiver<'a, T> {
     net: NonNull<virtio_net>,
     device: PhantomData<&'a mut T>,
 }
 
-/// The interrupt of a driver, from [`NetDevice::split`]: to acknowledge it, and to look at what it may be about. It is `Send` where the
-/// transport is.
+/// The interrupt of a driver, from [`NetDevice::split`]: to acknowledge it, and to look at what it may be about. It is `Send`
+/// where the transport is.
 ///
 /// ```standalone_crate
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/device/doc.rs"));
@@ -64,15 +64,15 @@ pub struct Interrupts<'a, H: Hal, T, const TX: usize, const RX: usize> {
     lifetime: PhantomData<&'a mut NetDevice<H, T, TX, RX>>,
 }
 
-// SAFETY: the handle calls the transport under the host's lock, from whichever thread it is on, which `T: Send` allows. Its own group of
-// calls is its alone, and the driver stays in place while it is borrowed.
+// SAFETY: the handle calls the transport under the host's lock, from whichever thread it is on, which `T: Send` allows. Its own
+// group of calls is its alone, and the driver stays in place while it is borrowed.
 unsafe impl<T: Send> Send for Transmitter<'_, T> {}
 // SAFETY: as for the transmitter.
 unsafe impl<T: Send> Send for Receiver<'_, T> {}
 // SAFETY: as for the transmitter.
 unsafe impl<H: Hal, T: Send, const TX: usize, const RX: usize> Send for Interrupts<'_, H, T, TX, RX> {}
-// SAFETY: through a shared reference the driver's memory is only read, while nobody has the mutable one that every call that writes it
-// needs; the transport is not reached.
+// SAFETY: through a shared reference the driver's memory is only read, while nobody has the mutable one that every call that
+// writes it needs; the transport is not reached.
 unsafe impl<T> Sync for Transmitter<'_, T> {}
 // SAFETY: as for the transmitter.
 unsafe impl<T> Sync for Receiver<'_, T> {}
@@ -81,8 +81,8 @@ unsafe impl<H: Hal, T, const TX: usize, const RX: usize> Sync for Interrupts<'_,
 
 impl<'a, T> Transmitter<'a, T> {
     /// # Safety
-    /// `net` is a driver whose context is set to a `Host<T>`. For `'a` both stay in place, and there is no other handle of this kind, nor a call
-    /// that needs the whole driver.
+    /// `net` is a driver whose context is set to a `Host<T>`. For `'a` both stay in place, and there is no other handle of this
+    /// kind, nor a call that needs the whole driver.
     pub(crate) unsafe fn new(net: NonNull<virtio_net>) -> Self {
         Self { net, device: PhantomData }
     }
@@ -97,8 +97,8 @@ impl<'a, T> Transmitter<'a, T> {
         Error::check(unsafe { virtio_net_send(self.net.as_ptr(), 0, 0, frame.as_ptr().cast(), length) }).map(drop)
     }
 
-    /// Copies frames to slots and posts them in order, with one notification at most. Returns how many: fewer than all where the slots do
-    /// not suffice, or the next one cannot be sent.
+    /// Copies frames to slots and posts them in order, with one notification at most. Returns how many: fewer than all where the
+    /// slots do not suffice, or the next one cannot be sent.
     ///
     /// # Errors
     /// None was posted, for the reason that [`Self::send`] would give for the first.
@@ -168,7 +168,8 @@ impl<'a, T> Transmitter<'a, T> {
         Error::check(unsafe { virtio_net_tx_reap(self.net.as_ptr(), 0, 0, ptr::null_mut(), 0) }).map(drop)
     }
 
-    /// How many frames could be sent now, completed ones counted that nobody has taken back yet. 0 where the device needs a reset.
+    /// How many frames could be sent now, completed ones counted that nobody has taken back yet. 0 where the device needs a
+    /// reset.
     #[must_use]
     pub fn free(&self) -> usize {
         // SAFETY: the handle is that of a driver.
@@ -182,8 +183,8 @@ impl<'a, T> Transmitter<'a, T> {
         Error::check(unsafe { virtio_net_tx_in_flight(self.net.as_ptr(), 0) }).unwrap_or(0) as usize
     }
 
-    /// Asks for an interrupt when a frame has been sent. True: some have been already, which may never interrupt. [`Self::poll`] asks
-    /// for the next one.
+    /// Asks for an interrupt when a frame has been sent. True: some have been already, which may never interrupt. [`Self::poll`]
+    /// asks for the next one.
     ///
     /// # Errors
     /// `NEEDS_RESET`.
@@ -257,8 +258,8 @@ impl<'a, T> Receiver<'a, T> {
         Ok(Some(Error::check(length)? as usize).filter(|length| *length != 0))
     }
 
-    /// Copies the next frames to `buffers`, writes their lengths to `lengths`, and returns how many: as many as there are, or as both have
-    /// places for.
+    /// Copies the next frames to `buffers`, writes their lengths to `lengths`, and returns how many: as many as there are, or as
+    /// both have places for.
     ///
     /// # Errors
     /// None was copied: `BUFFER_TOO_SMALL` for the first, and the frame stays; `NEEDS_RESET`.
@@ -320,8 +321,8 @@ impl<'a, T> Receiver<'a, T> {
         Error::check(unsafe { virtio_net_rx_ready(self.net.as_ptr(), 0) }).unwrap_or(0) as usize
     }
 
-    /// Asks for an interrupt when a frame has been received. True: some wait already, which may never interrupt. Receiving until there is
-    /// none asks for the next one.
+    /// Asks for an interrupt when a frame has been received. True: some wait already, which may never interrupt. Receiving until
+    /// there is none asks for the next one.
     ///
     /// # Errors
     /// `NEEDS_RESET`.
@@ -383,12 +384,13 @@ impl<'a, H: Hal, T, const TX: usize, const RX: usize> Interrupts<'a, H, T, TX, R
         unsafe { NetDevice::net_of(self.device) }
     }
 
-    /// Acknowledges the interrupt, before it is handled: a frame that comes in between interrupts again. Returns `VIRTIO_NET_EVENT_*` bits;
-    /// 0: it was not this device's.
+    /// Acknowledges the interrupt, before it is handled: a frame that comes in between interrupts again. Returns
+    /// `VIRTIO_NET_EVENT_*` bits; 0: it was not this device's.
     ///
     /// It waits where another processor is in a call of the transport, which takes as long as the access of a register. Not for a
-    /// handler that may have interrupted a [`Transmitter`] or a [`Receiver`] on its own processor: it would wait for ever for what it has
-    /// interrupted. Such a handler uses [`Self::try_acknowledge`]. Over the driver's own transport ([`crate::Mmio`]) there is nothing to wait for.
+    /// handler that may have interrupted a [`Transmitter`] or a [`Receiver`] on its own processor: it would wait for ever for
+    /// what it has interrupted. Such a handler uses [`Self::try_acknowledge`]. Over the driver's own transport ([`crate::Mmio`])
+    /// there is nothing to wait for.
     pub fn acknowledge(&mut self) -> u32 {
         // SAFETY: as for `net`; only the lock is referred to.
         let lock = unsafe { NetDevice::lock_of(self.device) };
@@ -397,11 +399,12 @@ impl<'a, H: Hal, T, const TX: usize, const RX: usize> Interrupts<'a, H, T, TX, R
         unsafe { acknowledge(self.net()) }
     }
 
-    /// The same without a wait: `None` where the transport is in a call now, of another processor or of the one that was interrupted.
+    /// The same without a wait: `None` where the transport is in a call now, of another processor or of the one that was
+    /// interrupted.
     ///
-    /// In the latter case the interrupt stays up until the interrupted call has gone on. So a handler that gets `None` masks the line at its
-    /// interrupt controller and has [`Self::acknowledge`] called, and the line unmasked, outside of the handler. Kernels that mask
-    /// interrupts on this processor while they use the other two handles never see it from their own.
+    /// In the latter case the interrupt stays up until the interrupted call has gone on. So a handler that gets `None` masks the
+    /// line at its interrupt controller and has [`Self::acknowledge`] called, and the line unmasked, outside of the handler.
+    /// Kernels that mask interrupts on this processor while they use the other two handles never see it from their own.
     pub fn try_acknowledge(&mut self) -> Option<u32> {
         // SAFETY: as for `net`; only the lock is referred to.
         let lock = unsafe { NetDevice::lock_of(self.device) };
@@ -410,7 +413,8 @@ impl<'a, H: Hal, T, const TX: usize, const RX: usize> Interrupts<'a, H, T, TX, R
         Some(unsafe { acknowledge(self.net()) })
     }
 
-    /// Asks the device for the state of the link, for instance after `VIRTIO_NET_EVENT_CONFIG`. It waits as [`Self::acknowledge`] does.
+    /// Asks the device for the state of the link, for instance after `VIRTIO_NET_EVENT_CONFIG`. It waits as [`Self::acknowledge`]
+    /// does.
     ///
     /// # Errors
     /// `CONFIG_SPACE`, `CONFIG_UNSTABLE`.
@@ -426,8 +430,8 @@ impl<'a, H: Hal, T, const TX: usize, const RX: usize> Interrupts<'a, H, T, TX, R
         unsafe { stats_of(self.net()) }
     }
 
-    /// Takes the three handles back and returns the driver, for those who have borrowed it for ever and need [`NetDevice::recover`].
-    /// Elsewhere the end of the borrow does the same.
+    /// Takes the three handles back and returns the driver, for those who have borrowed it for ever and need
+    /// [`NetDevice::recover`]. Elsewhere the end of the borrow does the same.
     ///
     /// # Errors
     /// The handles, where they are not all of one driver.
@@ -440,7 +444,8 @@ impl<'a, H: Hal, T, const TX: usize, const RX: usize> Interrupts<'a, H, T, TX, R
         if transmitter.net != self.net() || receiver.net != self.net() {
             return Err((self, transmitter, receiver));
         }
-        // SAFETY: the three handles of the driver are gone, and with them every frame, which borrowed one. It stays borrowed for `'a`.
+        // SAFETY: the three handles of the driver are gone, and with them every frame, which borrowed one. It stays borrowed for
+        // `'a`.
         Ok(unsafe { &mut *self.device.as_ptr() })
     }
 }

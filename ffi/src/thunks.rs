@@ -1,12 +1,12 @@
 //! The two tables through which C calls Rust: `Hal` as the platform, `Transport` as the transport.
 //!
-//! Both are generic traits, so there is one table for each `H` and `T`, made of functions that the compiler instantiates for them. The
-//! context word of every call is the address of the [`Host`] that the driver value holds; it is set anew when a call or a split borrows the
-//! driver, because the value may have moved before.
+//! Both are generic traits, so there is one table for each `H` and `T`, made of functions that the compiler instantiates for
+//! them. The context word of every call is the address of the [`Host`] that the driver value holds; it is set anew when a call or
+//! a split borrows the driver, because the value may have moved before.
 //!
-//! The handles of a split driver may be in calls on several processors at once. So every function here that they can reach takes the host's
-//! lock for the transport, but `interrupt_ack`, whose caller has it: an interrupt handler must be able to see that somebody else has. The
-//! functions of set-up and reset need none: those calls borrow the driver as a whole.
+//! The handles of a split driver may be in calls on several processors at once. So every function here that they can reach takes
+//! the host's lock for the transport, but `interrupt_ack`, whose caller has it: an interrupt handler must be able to see that
+//! somebody else has. The functions of set-up and reset need none: those calls borrow the driver as a whole.
 
 use super::lock::Lock;
 use super::virtio_drivers::transport::{DeviceStatus, Transport};
@@ -33,17 +33,17 @@ impl Pool {
     }
 }
 
-/// The Rust side of one driver: what the context word points at. Several processors may use it at once, each field by its own rule, so nobody
-/// takes a reference to all of it while the driver is in a call.
+/// The Rust side of one driver: what the context word points at. Several processors may use it at once, each field by its own
+/// rule, so nobody takes a reference to all of it while the driver is in a call.
 pub(crate) struct Host<T> {
-    /// Reached only by whoever holds the lock, or has the whole driver. Dropped by hand, because that must not happen to the transport of a device whose reset
-    /// was not confirmed.
+    /// Reached only by whoever holds the lock, or has the whole driver. Dropped by hand, because that must not happen to the
+    /// transport of a device whose reset was not confirmed.
     pub(crate) transport: ManuallyDrop<T>,
-    /// The transport's lock. It keeps where the receive pool goes at the end instead of back to the `Hal`, because buffers of it are still
-    /// lent out: set only while the driver is dropped.
+    /// The transport's lock. It keeps where the receive pool goes at the end instead of back to the `Hal`, because buffers of it
+    /// are still lent out: set only while the driver is dropped.
     pub(crate) lock: Lock<Pool>,
-    /// Blocks of DMA memory that the driver has; after its end, that the device may still write. Counted where a transport asks for it when it is
-    /// dropped.
+    /// Blocks of DMA memory that the driver has; after its end, that the device may still write. Counted where a transport asks
+    /// for it when it is dropped.
     pub(crate) blocks: isize,
 }
 
@@ -115,7 +115,8 @@ const fn transport<T: Transport, const SPLIT: bool>() -> virtio_net_transport {
     }
 }
 
-/// The host that C means. It has the address alone, which each call into C exposes: the borrow of the driver is newer than what C was told.
+/// The host that C means. It has the address alone, which each call into C exposes: the borrow of the driver is newer than what C
+/// was told.
 fn host_of<T>(context: *mut c_void) -> *mut Host<T> {
     ptr::with_exposed_provenance_mut(context.addr())
 }
@@ -152,8 +153,8 @@ unsafe extern "C" fn dma_alloc<H: Hal, T>(
 }
 
 /// # Safety
-/// `context` is the `Host<T>` of a driver that is borrowed as a whole; `memory` describes what `dma_alloc` gave for as many bytes, which nobody
-/// uses any more.
+/// `context` is the `Host<T>` of a driver that is borrowed as a whole; `memory` describes what `dma_alloc` gave for as many
+/// bytes, which nobody uses any more.
 unsafe extern "C" fn dma_free<H: Hal, T>(
     context: *mut c_void,
     memory: *const virtio_net_dma,
@@ -211,7 +212,8 @@ unsafe extern "C" fn log_line(
 /// Runs `call` with the transport to itself.
 ///
 /// # Safety
-/// `context` is the `Host<T>`, whose transport nobody reaches without its lock; or nobody else at all, unless the driver may be `SPLIT`.
+/// `context` is the `Host<T>`, whose transport nobody reaches without its lock; or nobody else at all, unless the driver may be
+/// `SPLIT`.
 unsafe fn locked<T, R, const SPLIT: bool>(context: *mut c_void, call: impl FnOnce(&mut T) -> R) -> R {
     if !SPLIT {
         // SAFETY: by the caller's promise.

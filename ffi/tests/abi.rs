@@ -1,7 +1,7 @@
 //! The numbers of the boundary as the C compiler and as rustc see them, one by one.
 //!
-//! A small C program is made from the names that `src/bindings.rs` and `src/platform.rs` define, compiled with the headers, and run. What
-//! it prints is compared with what Rust says of the same names. Names that only one side has are found too.
+//! A small C program is made from the names that `src/bindings.rs` and `src/platform.rs` define, compiled with the headers, and
+//! run. What it prints is compared with what Rust says of the same names. Names that only one side has are found too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends with the first of them")]
 
 use std::collections::{BTreeMap, BTreeSet};

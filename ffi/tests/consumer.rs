@@ -65,7 +65,8 @@ impl Consumer {
         let ours = env!("CARGO_MANIFEST_DIR");
         let manifest = format!(
             "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n[features]\nthree = []\n\n\
-             [dependencies]\nvirtio-drivers = {{ version = \"{virtio_drivers}\", default-features = false, features = [\"alloc\"] }}\n\
+             [dependencies]\n\
+             virtio-drivers = {{ version = \"{virtio_drivers}\", default-features = false, features = [\"alloc\"] }}\n\
              virtio-net-c = {{ path = {ours:?}{options} }}\n"
         );
         fs::write(folder.join("Cargo.toml"), manifest).unwrap();
@@ -93,7 +94,8 @@ impl Consumer {
     }
 }
 
-/// One copy of virtio-drivers, the kernel's own, whatever is the newest: with two, the traits of one would not be those of the other.
+/// One copy of virtio-drivers, the kernel's own, whatever is the newest: with two, the traits of one would not be those of the
+/// other.
 #[test]
 #[ignore = "asks the registry for the newest versions"]
 fn a_kernel_pinned_to_either_version_builds() {

@@ -1,5 +1,5 @@
-//! The receive pool of the drop-in under loom, which runs every order of its atomic operations that the memory model allows, with a number of
-//! users of 8 bits: what wraps in a word of 32 bits after hours wraps here at once.
+//! The receive pool of the drop-in under loom, which runs every order of its atomic operations that the memory model allows, with
+//! a number of users of 8 bits: what wraps in a word of 32 bits after hours wraps here at once.
 #![cfg(feature = "alloc")]
 #![allow(dead_code, reason = "the pool has more users in the crate")]
 
@@ -27,8 +27,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SLOTS: usize = 2;
 
-/// What the pool is about, with loom's eye on who is at it. Each user of the pool writes its `parts` until it has no part in the pool; who frees the
-/// memory writes all of them, which loom refuses where somebody has not been seen to be done.
+/// What the pool is about, with loom's eye on who is at it. Each user of the pool writes its `parts` until it has no part in the
+/// pool; who frees the memory writes all of them, which loom refuses where somebody has not been seen to be done.
 #[derive(Default)]
 struct Memory {
     frames: [UnsafeCell<u32>; SLOTS],

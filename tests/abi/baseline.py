@@ -100,9 +100,8 @@ def build_library(root, to, compiler):
 
 
 def build_header(root, to, compiler):
-    """A library of types only. Macros leave no trace in debug information, so each becomes an enumeration: one of its own, because
-    abidiff overlooks a constant that takes a value which another one of its enumeration has.
-    """
+    """A library of types only. Macros leave no trace in debug information, so each becomes an enumeration: one of its own,
+    because abidiff overlooks a constant that takes a value which another one of its enumeration has. """
     found = interface.shape(root / "include", interface.TARGETS["64"][0])
     names = [name for name, macro in found["macros"].items() if interface.is_number(macro)]
     source = '#include "virtio_net.h"\n'

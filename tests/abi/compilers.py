@@ -62,14 +62,14 @@ def complaints(machine, facts, include):
     """What a compiler says of the headers in `include` against these facts; empty where it agrees."""
     command, width = MACHINES[machine]
     language = [] if "-xc++" in command else ["-std=c11", "-xc"]
-    return run(*command, *language, "-ffreestanding", "-Wall", "-Werror", "-Wno-unused-const-variable", f"-I{include}", "-fsyntax-only", "-",
-               input=promises(facts, width)).stderr
+    return run(*command, *language, "-ffreestanding", "-Wall", "-Werror", "-Wno-unused-const-variable", f"-I{include}",
+               "-fsyntax-only", "-", input=promises(facts, width)).stderr
 
 
 def driver_over_model(to, *flags, include="include"):
     """The driver, the model device and `consumers/host.c` as one object, compiled with the headers in `include`."""
     sources = [f"c-driver/{name}" for name in (ROOT / "c-driver/sources.txt").read_text(encoding="utf-8").split()]
     model = sorted((ROOT / "tests/model").glob("*.c"))
-    must("gcc", "-std=c11", "-g", "-O1", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror", *flags, "-DVIRTIO_MODEL", f"-I{include}",
-         "-Ic-driver", "-Itests/model", "-r", *sources, *model, "tests/abi/consumers/host.c", "-o", to, cwd=ROOT)
+    must("gcc", "-std=c11", "-g", "-O1", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror", *flags, "-DVIRTIO_MODEL",
+         f"-I{include}", "-Ic-driver", "-Itests/model", "-r", *sources, *model, "tests/abi/consumers/host.c", "-o", to, cwd=ROOT)
     return to

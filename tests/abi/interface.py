@@ -1,8 +1,7 @@
 """What the two headers promise, as text: one fact a line, and what a change of a fact means.
 
-`facts` reads the headers with clang: names and types from its syntax tree, values and layouts from the code that it makes. Nothing is
-run, so that any target can be asked. `differences` compares two such lists by the policy of docs/abi.md.
-"""
+`facts` reads the headers with clang: names and types from its syntax tree, values and layouts from the code that it makes.
+Nothing is run, so that any target can be asked. `differences` compares two such lists by the policy of docs/abi.md. """
 
 import json
 import re

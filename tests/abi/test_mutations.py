@@ -182,12 +182,12 @@ def layout(root):
     """The boundary of the crate alone, compiled."""
     source = root / "ffi/src/boundary.rs"
     source.write_text(BOUNDARY, encoding="utf-8")
-    return run(os.environ.get("RUSTC", "rustc"), "--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--cap-lints", "allow",
-               "--out-dir", root, source)
+    return run(os.environ.get("RUSTC", "rustc"), "--edition", "2024", "--crate-type", "lib", "--emit", "metadata",
+               "--cap-lints", "allow", "--out-dir", root, source)
 
 
-# How each looks at a tree; true where it notices that the tree is not what it was. In this order: the promises are taken out after
-# they were seen, and the last one regenerates.
+# How each looks at a tree; true where it notices that the tree is not what it was. In this order: the promises are taken out
+# after they were seen, and the last one regenerates.
 OBSERVERS = {
     "promises": lambda root: built(root).returncode != 0,
     "baseline": lambda root: any(baseline.compare(baseline.stored(), baseline.current(root))),

@@ -106,9 +106,9 @@ def users_of_the_texts(to, *flags):
     """The sources that call the functions of the status codes' names and texts, in a build with these flags."""
     found = set()
     for name in (ROOT / "c-driver/sources.txt").read_text(encoding="utf-8").split():
-        subprocess.run(["clang-19", "--target=aarch64-unknown-none", "-std=c11", "-ffreestanding", "-nostdlibinc", "-O2", "-Wall", "-Wextra",
-                        "-Werror", *flags, f"-I{ROOT}/include", f"-I{ROOT}/c-driver", "-c", ROOT / "c-driver" / name, "-o", to],
-                       check=True, timeout=60)
+        subprocess.run(["clang-19", "--target=aarch64-unknown-none", "-std=c11", "-ffreestanding", "-nostdlibinc", "-O2", "-Wall",
+                        "-Wextra", "-Werror", *flags, f"-I{ROOT}/include", f"-I{ROOT}/c-driver", "-c", ROOT / "c-driver" / name,
+                        "-o", to], check=True, timeout=60)
         if re.search(r" U virtio_net_status_(name|text)$", output("llvm-nm-19", str(to)), re.MULTILINE):
             found.add(name)
     return found
@@ -120,13 +120,15 @@ def test_texts_are_for_whoever_asks(tmp_path):
     assert not users_of_the_texts(tmp_path / "object.o", "-DVIRTIO_NET_NO_LOG")
 
 
-@pytest.mark.parametrize("command", [("aarch64-linux-gnu-gcc",), ("clang-19", "--target=aarch64-unknown-none", "-nostdlibinc")], ids=("gcc", "clang"))
+@pytest.mark.parametrize("command", [("aarch64-linux-gnu-gcc",), ("clang-19", "--target=aarch64-unknown-none", "-nostdlibinc")],
+                         ids=("gcc", "clang"))
 @pytest.mark.parametrize("name", (ROOT / "c-driver/sources.txt").read_text(encoding="utf-8").split())
 def test_compiles_without_optimisation(command, name, tmp_path):
-    """What a project gets that has no build type: instructions written by hand may not need a compiler that looks through calls."""
-    subprocess.run([*command, "-std=c11", "-O0", "-ffreestanding", "-fno-strict-aliasing", "-mgeneral-regs-only", "-mstrict-align", "-Wall",
-                    "-Wextra", "-Werror", f"-I{ROOT}/include", f"-I{ROOT}/c-driver", "-c", ROOT / "c-driver" / name, "-o", tmp_path / "object.o"],
-                   check=True, timeout=60)
+    """What a project gets that has no build type: instructions written by hand may not need a compiler that looks through
+    calls."""
+    subprocess.run([*command, "-std=c11", "-O0", "-ffreestanding", "-fno-strict-aliasing", "-mgeneral-regs-only",
+                    "-mstrict-align", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/include", f"-I{ROOT}/c-driver",
+                    "-c", ROOT / "c-driver" / name, "-o", tmp_path / "object.o"], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("preset", AARCH64)
@@ -144,7 +146,8 @@ VECTOR_REGISTERS = {"aarch64": r"\t(?:[qdsv]\d+|\{ ?v\d+)", "x86_64": r"%[xyz]?m
 
 @pytest.mark.parametrize("preset", [preset for preset in PRESETS if not preset.startswith("riscv")])
 def test_uses_general_registers_only(preset):
-    """Kernels neither save nor always switch on the floating-point registers, but for those that allow one object to copy by them."""
+    """Kernels neither save nor always switch on the floating-point registers, but for those that allow one object to copy by
+    them."""
     code = output("llvm-objdump-19", "--disassemble", "--no-show-raw-insn", archive(preset))
     parts = dict(re.findall(r"^\S+\((\S+)\):\tfile format.*\n([^\0]*?)(?=^\S+\(\S+\):\tfile format|\Z)", code, re.MULTILINE))
     assert len(parts) > 10

@@ -51,12 +51,14 @@ def calls(kernel):
     cases = [case for case in all_paths(60) if not case.path.startswith("floor")]
     found = {}
     for case, result in measure(kernel, cases).items():
-        found[name_of(case)] = {key: round(result[key] / case.packets, 4) for key in ("kicks", "shares", "unshares", "allocations")}
+        found[name_of(case)] = {key: round(result[key] / case.packets, 4)
+                                for key in ("kicks", "shares", "unshares", "allocations")}
     return found
 
 
 def pace(kernel, rounds, packets, linux_directory):
-    """Packets a second, all drivers one after the other, and again: thousands, a list of one a round. Linux among them where it can be had."""
+    """Packets a second, all drivers one after the other, and again: thousands, a list of one a round. Linux among them where it
+    can be had."""
     # virtio-drivers' `VirtIONet` waits for each frame: a switch of threads in QEMU, which on a busy computer takes its time.
     cases = [Case(path, way, 60, burst=burst, packets=packets // 10 if (path, way) == ("crate-net", "free-tx") else packets)
              for path, burst in RUNNERS for way in ("free-tx", "free-rx")]
@@ -74,8 +76,8 @@ def pace(kernel, rounds, packets, linux_directory):
 
 def echo(kernel, packets):
     """What one frame there and back takes: microseconds as the peer sees it, instructions in the kernel."""
-    cases = [Case(path, way, 60, burst=1, packets=packets) for path in ("c-place", "c-copy", "rust-copy", "dropin-net", "crate-net")
-             for way in ("echo-poll", "echo-interrupt")]
+    cases = [Case(path, way, 60, burst=1, packets=packets)
+             for path in ("c-place", "c-copy", "rust-copy", "dropin-net", "crate-net") for way in ("echo-poll", "echo-interrupt")]
     timed = machine.run(kernel, cases, counting=False, cpus=2)
     counted = machine.run(kernel, cases)
     found = {}
@@ -152,7 +154,8 @@ def main():
     arguments.add_argument("--quick", action="store_true", help="fewer rounds, and the modern interface with queues of 256 only")
     arguments.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
     arguments.add_argument("--counts", action="store_true", help="instruction counts only")
-    arguments.add_argument("--simd", action="store_true", help="with --counts: run.sh has built the kernel with copies by vectors")
+    arguments.add_argument("--simd", action="store_true",
+                           help="with --counts: run.sh has built the kernel with copies by vectors")
     arguments.add_argument("--store", action="store_true", help="keep the counts that the test compares with")
     arguments.add_argument("patterns", nargs="*", help="only cases that match one of these, such as 'c-place:tx:*'")
     chosen = arguments.parse_args()

@@ -3,7 +3,8 @@
 import machine
 from machine import Case
 
-# The device flushes its transmit queue on a timer of the guest's own clock: how much of a group it finds does not depend on the host.
+# The device flushes its transmit queue on a timer of the guest's own clock: how much of a group it finds does not depend on the
+# host.
 PACED_DEVICE = "tx=timer,x-txtimer=500000"
 
 
@@ -15,9 +16,9 @@ def both_ways(result, case):
 
 
 def instructions(result, case):
-    """Instructions a packet, counted twice: the whole run less the same run on an empty driver, and the calls alone, less the empty
-    ones. The compiler arranges the user's code around each driver a little differently, so the two differ by some. What counts is
-    the one that is worse for this project."""
+    """Instructions a packet, counted twice: the whole run less the same run on an empty driver, and the calls alone, less the
+    empty ones. The compiler arranges the user's code around each driver a little differently, so the two differ by some. What
+    counts is the one that is worse for this project."""
     return (max if case.path.startswith(OURS) else min)(both_ways(result, case))
 
 
@@ -57,7 +58,8 @@ def all_paths(length, queue=256):
 
 def quick_cases():
     others = [Case(path, way, length, offset=1, burst=burst) for length in (60, 1514)
-              for path, way, burst in (("rust-copy", "tx", 32), ("rust-copy", "rx", 32), ("dropin-net", "tx", 1), ("crate-net", "tx", 1))]
+              for path, way, burst in (("rust-copy", "tx", 32), ("rust-copy", "rx", 32), ("dropin-net", "tx", 1),
+                                       ("crate-net", "tx", 1))]
     return [case for length in (60, 1514, 0) for case in all_paths(length)] + off_by_one() + others
 
 

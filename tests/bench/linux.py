@@ -1,7 +1,8 @@
-"""Linux's virtio_net with pktgen in the same QEMU, as a reference: the distribution's arm64 kernel and a small initial file system.
+"""Linux's virtio_net with pktgen in the same QEMU, as a reference: the distribution's arm64 kernel and a small initial file
+system.
 
-The packages come by apt with lists of its own, so nothing of the system's set-up changes. Where they cannot be had, there is no reference.
-"""
+The packages come by apt with lists of its own, so nothing of the system's set-up changes. Where they cannot be had, there is no
+reference. """
 
 import gzip
 import re
@@ -37,8 +38,8 @@ run() {{
 def apt(directory, *arguments):
     state = directory / "lists"
     (state / "partial").mkdir(parents=True, exist_ok=True)
-    options = {"Dir::State::lists": state, "Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": "", "APT::Architecture": "arm64",
-               "APT::Architectures": "arm64", "APT::Sandbox::User": "root"}
+    options = {"Dir::State::lists": state, "Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": "",
+               "APT::Architecture": "arm64", "APT::Architectures": "arm64", "APT::Sandbox::User": "root"}
     command = [arguments[0], *(f"-o{key}={value}" for key, value in options.items()), *arguments[1:]]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True, timeout=600).stdout
 
@@ -50,7 +51,8 @@ def fetch(directory):
         if not tree.exists():
             directory.mkdir(parents=True, exist_ok=True)
             apt(directory, "apt-get", "-q", "update")
-            image = re.search(r"^Depends: .*?(linux-image-\S+)", apt(directory, "apt-cache", "show", "linux-image-arm64"), re.MULTILINE)
+            about = apt(directory, "apt-cache", "show", "linux-image-arm64")
+            image = re.search(r"^Depends: .*?(linux-image-\S+)", about, re.MULTILINE)
             apt(directory, "apt-get", "-q", "download", image.group(1), "busybox-static")
             for package in directory.glob("*.deb"):
                 subprocess.run(["dpkg-deb", "-x", package, tree], check=True)
@@ -88,7 +90,8 @@ def pace(directory, packets, bursts=(1, 32)):
     initrd.write_bytes(archive(initial_files(tree, [(burst, packets) for burst in bursts])))
     arguments = ["-m", "512M", "-kernel", str(kernel), "-initrd", str(initrd), "-append", "console=ttyAMA0 quiet panic=-1"]
     text = machine.boot(arguments)
-    rates = {int(burst): int(rate) / 1000 for burst, rate in re.findall(r"^pktgen (\d+) (\d+)pps .*errors: 0$", text, re.MULTILINE)}
+    rates = {int(burst): int(rate) / 1000
+             for burst, rate in re.findall(r"^pktgen (\d+) (\d+)pps .*errors: 0$", text, re.MULTILINE)}
     return rates if set(rates) == set(bursts) else {}
 
 

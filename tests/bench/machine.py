@@ -69,8 +69,8 @@ class Peer:
             return b""
 
     def drain(self, case):
-        """Reads the frames of a transmit case, each of which must be whole, in order, and what it should be to the last byte; keeps how
-        many were missing or were not."""
+        """Reads the frames of a transmit case, each of which must be whole, in order, and what it should be to the last byte;
+        keeps how many were missing or were not."""
         wanted, at, good = memoryview(stream(case, 0, case.packets)), 0, None
         while at < len(wanted):
             data = self._more()
@@ -119,7 +119,8 @@ class Machine:
         for end in (self.wire, wire):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self.wire.settimeout(limit)
-        command = ["timeout", "--foreground", "--kill-after=5", str(limit), "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53",
+        command = ["timeout", "--foreground", "--kill-after=5", str(limit),
+                   "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53",
                    "-smp", str(cpus), "-nodefaults", "-display", "none",
                    "-chardev", f"socket,id=console,fd={console.fileno()}", "-serial", "chardev:console",
                    "-netdev", f"socket,id=net0,fd={wire.fileno()}",

@@ -31,7 +31,8 @@ GOALS = [
     ("the floor itself, in place, burst 32: TX, RX", ["floor-place:tx:60:0:32:256", "floor-place:rx:60:0:32:256"], (24.6, 16.6),
      (32.1, 22.9), None),
     ("the floor itself, copying, burst 32: TX 60, RX 60, TX 1,514, RX 1,514 bytes",
-     [f"floor-copy:{way}:{length}:0:32:256" for length in (60, 1514) for way in ("tx", "rx")], (69, 59, 207, 273), (62, 53, 352, 344), None),
+     [f"floor-copy:{way}:{length}:0:32:256" for length in (60, 1514) for way in ("tx", "rx")], (69, 59, 207, 273),
+     (62, 53, 352, 344), None),
     ("C in place, burst 32: TX, TX of mixed lengths", ["c-place:tx:60:0:32:256", "c-place:tx:0:0:32:256"], (42, 46), (47, 50),
      "crate-raw:tx:60:0:32:256"),
     ("C in place, burst 32: RX", ["c-place:rx:60:0:32:256"], (31,), (36,), "crate-raw:rx:60:0:32:256"),
@@ -39,8 +40,8 @@ GOALS = [
      "crate-net:tx:60:0:1:256"),
     ("C copying 1,514 bytes, burst 32: TX, RX", ["c-copy:tx:1514:0:32:256", "c-copy:rx:1514:0:32:256"], (275, 268), (282, 274),
      "crate-net:tx:1514:0:1:256"),
-    ("C copying 1,514 bytes by vectors, burst 32: TX, RX", ["simd:c-copy:tx:1514:0:32:256", "simd:c-copy:rx:1514:0:32:256"], (178, 170),
-     (178, 170), "crate-net:tx:1514:0:1:256"),
+    ("C copying 1,514 bytes by vectors, burst 32: TX, RX", ["simd:c-copy:tx:1514:0:32:256", "simd:c-copy:rx:1514:0:32:256"],
+     (178, 170), (178, 170), "crate-net:tx:1514:0:1:256"),
     ("C copying 60 bytes, burst 1: TX, RX", ["c-copy:tx:60:0:1:256", "c-copy:rx:60:0:1:256"], (135, 137), (148, 152),
      "crate-net:tx:60:0:1:256"),
     ("C copying, source off by one byte, burst 32: TX 60, 1,514 bytes", ["c-copy:tx:60:1:32:256", "c-copy:tx:1514:1:32:256"],
@@ -86,7 +87,8 @@ def goals(results):
                     "met" if all(met) else "not met" if not any(met) else "in part"]
         there = family(counts, "clang").get(original)
         rows.append([*row, number(there) if there else ""])
-    return table(["instructions a packet", "clang", "goal", "", "gcc", "goal", "", "virtio-drivers"], rows) + "\n\n" + other_goals(results)
+    header = ["instructions a packet", "clang", "goal", "", "gcc", "goal", "", "virtio-drivers"]
+    return table(header, rows) + "\n\n" + other_goals(results)
 
 
 def other_goals(results):
@@ -110,10 +112,12 @@ def other_goals(results):
         if "linux" in pace:
             linux = statistics.median(pace["linux"]["free-tx"])
             best = max(median["c-place"], median["c-copy"])
-            row("packets a second, TX, burst 32, against Linux's pktgen, thousands", f"{best:.0f} and {linux:.0f}", "as many", best >= linux)
+            row("packets a second, TX, burst 32, against Linux's pktgen, thousands", f"{best:.0f} and {linux:.0f}", "as many",
+                best >= linux)
     for cpus, runs in results.get("stalls", {}).items():
         stalled = sum(run["stalled"] for run in runs)
-        row(f"stalls in {len(runs)} runs of {runs[0]['packets']:,} packets, queue 16, burst 1, `-smp {cpus}`", stalled, "0", stalled == 0)
+        row(f"stalls in {len(runs)} runs of {runs[0]['packets']:,} packets, queue 16, burst 1, `-smp {cpus}`", stalled, "0",
+            stalled == 0)
     sizes = results.get("sizes")
     if sizes:
         drop_in = sizes["drop-in"] - sizes["transport"]
@@ -149,7 +153,8 @@ def offset_table(results):
             for length in (60, 1514):
                 names = [f"{path}:{way}:{length}:{offset}:{burst}:256" for offset in (0, 1)]
                 cells = [values.get(name) for values in results["counts"].values() for name in names]
-                rows.append([NAMES[path], way.upper(), f"{length:,}", burst, *("" if value is None else number(value) for value in cells)])
+                rows.append([NAMES[path], way.upper(), f"{length:,}", burst,
+                             *("" if value is None else number(value) for value in cells)])
     header = [f"{compiler}, {where}" for compiler in results["counts"] for where in ("aligned", "off by one")]
     return table(["", "", "bytes", "burst", *header], rows)
 
@@ -158,8 +163,8 @@ def calls_table(results):
     rows = []
     for name, value in results["calls"].items():
         one = case(name)
-        rows.append([NAMES[one.path], one.direction.upper(), one.burst, *(f"{value[key]:.4f}" for key in ("kicks", "shares", "unshares",
-                                                                                                       "allocations"))])
+        rows.append([NAMES[one.path], one.direction.upper(), one.burst,
+                     *(f"{value[key]:.4f}" for key in ("kicks", "shares", "unshares", "allocations"))])
     return table(["", "", "burst", "notifications", "share", "unshare", "allocations"], rows)
 
 
@@ -284,5 +289,5 @@ def figures(results, directory):
         def medians(way):
             return [(NAMES[path].replace("`", ""), statistics.median(ways[way]),
                      colours.get(path.partition("-")[0], "#508050")) for path, ways in pace.items() if way in ways]
-        bars("pace", "60 bytes: thousands of packets a second, plain TCG, medians", {"TX": medians("free-tx"), "RX": medians("free-rx")},
-             "thousands of packets a second")
+        bars("pace", "60 bytes: thousands of packets a second, plain TCG, medians",
+             {"TX": medians("free-tx"), "RX": medians("free-rx")}, "thousands of packets a second")

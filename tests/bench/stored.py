@@ -1,4 +1,5 @@
-"""The stored table of instruction counts, tests/bench/stored.json: what each path cost when it was last looked at, for each compiler.
+"""The stored table of instruction counts, tests/bench/stored.json: what each path cost when it was last looked at, for each
+compiler.
 
 A C path is keyed by the C compiler alone; a Rust path by both, because the two are linked together.
 """

@@ -19,7 +19,8 @@ COMPILERS = {
 
 def run(*command, **settings):
     """Runs a command that must succeed, and returns what it printed. Settings of the caller's own do not leak in."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("CC", "CFLAGS", "LDFLAGS", "DESTDIR", "MAKEFLAGS")}
+    environment = {key: value for key, value in os.environ.items()
+                   if key not in ("CC", "CFLAGS", "LDFLAGS", "DESTDIR", "MAKEFLAGS")}
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=120, env=environment | settings.pop("env", {}), check=False, **settings)
     assert done.returncode == 0, f"{command}: {done.stdout}"

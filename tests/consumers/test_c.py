@@ -45,7 +45,9 @@ def test_found_by_pkg_config(by_pkg_config, toolchain, modern, chosen):
 
 
 def test_part_of_another_project(tmp_path, toolchain, modern, chosen):
-    """FetchContent brings the library into a build that is optimised as a whole. (gcc's own part of that fails on blanks in names.)"""
+    """FetchContent brings the library into a build that is optimised as a whole. (gcc's own part of that fails on blanks in
+    names.)"""
     program = copied(tmp_path / "program")
-    directory = build(program, program / "build", toolchain, VIRTIO_NET_SOURCE=REPOSITORY, CMAKE_INTERPROCEDURAL_OPTIMIZATION="ON")
+    directory = build(program, program / "build", toolchain, VIRTIO_NET_SOURCE=REPOSITORY,
+                      CMAKE_INTERPROCEDURAL_OPTIMIZATION="ON")
     check_guest(directory / "card", chosen, machine=toolchain.split("-")[0], modern=modern)

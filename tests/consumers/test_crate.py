@@ -125,12 +125,13 @@ def test_from_git(tmp_path):
     run("cp", "--parents", "--no-dereference", *names, repository, cwd=REPOSITORY)
     run("git", "init", "--quiet", cwd=repository)
     run("git", "add", "--all", cwd=repository)
-    run("git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "commit", "--quiet", "-m", "a", cwd=repository)
+    run("git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "commit", "--quiet", "-m", "a",
+        cwd=repository)
     user = tmp_path / "user"
     (user / "src").mkdir(parents=True)
     (user / "src/lib.rs").write_text("#![no_std]\npub use virtio_net_c::VirtIONet;\n", encoding="utf-8")
-    (user / "Cargo.toml").write_text(f'[package]\nname = "user"\nedition = "2021"\n[dependencies]\nvirtio-net-c = {{ git = "file://{repository}" }}\n',
-                                     encoding="utf-8")
+    (user / "Cargo.toml").write_text('[package]\nname = "user"\nedition = "2021"\n[dependencies]\n'
+                                     f'virtio-net-c = {{ git = "file://{repository}" }}\n', encoding="utf-8")
     shutil.copy(REPOSITORY / "Cargo.lock", user)
     said = attempt("build", cwd=user, bare_metal=True)
     if "on git_proxy_options" in said.stdout:
@@ -179,7 +180,7 @@ def test_no_compiler(crate, tmp_path):
     for name in ("cargo", "rustc", "ld", "as"):
         (tools / name).symlink_to(shutil.which(name))
     linker = script(tmp_path / "linker", f'PATH=/usr/bin:/bin exec {shutil.which("cc")} "$@"')
-    done = attempt(*SMALL_BUILD, cwd=crate, bare_metal=True, PATH=str(tools), CC_aarch64_unknown_none=None, CC=None, TARGET_CC=None,
-                   CARGO_TARGET_DIR=UNBUILT, CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=str(linker))
+    done = attempt(*SMALL_BUILD, cwd=crate, bare_metal=True, PATH=str(tools), CC_aarch64_unknown_none=None, CC=None,
+                   TARGET_CC=None, CARGO_TARGET_DIR=UNBUILT, CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=str(linker))
     assert done.returncode != 0
     assert "Tried: clang, " in done.stdout and "apt-get install clang" in done.stdout, done.stdout

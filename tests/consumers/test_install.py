@@ -9,7 +9,8 @@ import pytest
 from cmake import PROGRAM, REPOSITORY, build, configure, copied, files, install, run
 
 LIBRARY = "aarch64-gcc"
-PACKAGE = ("virtio_net-config.cmake", "virtio_net-config-version.cmake", "virtio_net-targets.cmake", "virtio_net-targets-release.cmake")
+PACKAGE = ("virtio_net-config.cmake", "virtio_net-config-version.cmake", "virtio_net-targets.cmake",
+           "virtio_net-targets-release.cmake")
 
 
 def tree(libdir="lib", includedir="include"):
@@ -125,24 +126,27 @@ def test_leaks_nothing_into_a_project(elsewhere):
     assert files(install(directory, program / "installed")) == {"bin/card"}
     cache = (directory / "CMakeCache.txt").read_text(encoding="utf-8")
     added = {name for name in re.findall(r"^(\w+):", cache, re.MULTILINE)
-             if not name.startswith(("CMAKE_", "_CMAKE", "card_", "FETCHCONTENT_", "VIRTIO_NET_", "virtio_net_", "FIND_PACKAGE_"))}
+             if not name.startswith(("CMAKE_", "_CMAKE", "card_", "FETCHCONTENT_", "VIRTIO_NET_", "virtio_net_",
+                                     "FIND_PACKAGE_"))}
     assert added == set()
 
 
 def test_flags_of_the_user_win(tmp_path):
     """The ABI of a RISC-V kernel, as the linker sees it; and optimisation."""
     for flags, abi in (("", "double-float"), ("-march=rv64imac -mabi=lp64", "soft-float")):
-        directory = build(REPOSITORY, tmp_path / abi, "riscv64-gcc", CMAKE_C_FLAGS=f"-mcmodel=medany {flags}", CMAKE_BUILD_TYPE="Release",
-                          CMAKE_C_FLAGS_RELEASE="-Os")
+        directory = build(REPOSITORY, tmp_path / abi, "riscv64-gcc", CMAKE_C_FLAGS=f"-mcmodel=medany {flags}",
+                          CMAKE_BUILD_TYPE="Release", CMAKE_C_FLAGS_RELEASE="-Os")
         assert f"{abi} ABI" in run("riscv64-unknown-elf-readelf", "-h", directory / "libvirtio_net.a")
         assert "-Os" in commands(directory, "/tx.c")
-    words = commands(build(REPOSITORY, tmp_path / "strict", LIBRARY, CMAKE_C_FLAGS="-mno-strict-align -fstack-protector"), "/tx.c")
+    words = commands(build(REPOSITORY, tmp_path / "strict", LIBRARY, CMAKE_C_FLAGS="-mno-strict-align -fstack-protector"),
+                     "/tx.c")
     assert words.index("-mno-strict-align") > words.index("-mstrict-align")
     assert words.index("-fstack-protector") > words.index("-fno-stack-protector")
 
 
-@pytest.mark.parametrize("processor, flag", [("arm64", "-mstrict-align"), ("aarch64", "-mstrict-align"), ("AMD64", "-mno-red-zone"),
-                                             ("x86-64", "-mno-red-zone"), ("riscv64gc", "-mcmodel=medany")])
+@pytest.mark.parametrize("processor, flag", [("arm64", "-mstrict-align"), ("aarch64", "-mstrict-align"),
+                                             ("AMD64", "-mno-red-zone"), ("x86-64", "-mno-red-zone"),
+                                             ("riscv64gc", "-mcmodel=medany")])
 def test_names_of_processors(tmp_path, processor, flag):
     configure(REPOSITORY, tmp_path, CMAKE_SYSTEM_NAME="Generic", CMAKE_SYSTEM_PROCESSOR=processor, CMAKE_C_COMPILER="clang-19",
               CMAKE_TRY_COMPILE_TARGET_TYPE="STATIC_LIBRARY")
@@ -159,7 +163,8 @@ def test_unknown_processor(tmp_path):
 @pytest.mark.parametrize("machine", ["host", "aarch64"])
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_in_a_shared_object(tmp_path, machine, compiler, optimised):
-    """Position-independent where asked, and an archive that the other compiler's linker reads though the project optimises as a whole."""
+    """Position-independent where asked, and an archive that the other compiler's linker reads though the project optimises as a
+    whole."""
     chosen = {"CMAKE_C_COMPILER": {"gcc": "gcc", "clang": "clang-19"}[compiler]} if machine == "host" else {}
     directory = build(REPOSITORY, tmp_path, f"aarch64-{compiler}" if machine == "aarch64" else None,
                       CMAKE_POSITION_INDEPENDENT_CODE="ON", CMAKE_INTERPROCEDURAL_OPTIMIZATION=optimised, **chosen)
@@ -181,4 +186,5 @@ def test_sources_are_not_written(tmp_path):
 
 def test_program_says_which_version_it_wants():
     """The program under test asks for this minor version, as its README tells others to."""
-    assert f"find_package(virtio_net {crate_version().rpartition('.')[0]} REQUIRED)" in (PROGRAM / "CMakeLists.txt").read_text(encoding="utf-8")
+    text = (PROGRAM / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert f"find_package(virtio_net {crate_version().rpartition('.')[0]} REQUIRED)" in text

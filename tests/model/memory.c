@@ -151,8 +151,8 @@ static int32_t platform_alloc(void *context, uint32_t bytes, uint32_t alignment,
     return 0;
 }
 
-/* A ring belongs to the device while its queue is ready, and so does each pool: that of the frames to send is the one that the device
- * only reads. */
+/* A ring belongs to the device while its queue is ready, and so does each pool: that of the frames to send is the one that the
+ * device only reads. */
 static bool device_uses(const struct model *model, const struct model_block *block)
 {
     if (model->gone)

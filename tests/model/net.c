@@ -66,7 +66,8 @@ static uint8_t *capture_room(struct model *model, uint64_t bytes)
     return room;
 }
 
-/* Each captured frame is its length, 4 bytes, then its bytes. The header in front of it must be zeros: no offload is agreed on. */
+/* Each captured frame is its length, 4 bytes, then its bytes. The header in front of it must be zeros: no offload is agreed
+ * on. */
 static void capture(struct model *model, const struct model_buffer *buffer)
 {
     static const uint8_t zeros[12];

@@ -1,6 +1,6 @@
 /*
- * test_bringup.c - from reset to DRIVER_OK (virtio 1.2, 3.1, 4.2.3): the exact accesses, what is negotiated, and every way in which a
- * device can refuse or misbehave meanwhile.
+ * test_bringup.c - from reset to DRIVER_OK (virtio 1.2, 3.1, 4.2.3): the exact accesses, what is negotiated, and every way in
+ * which a device can refuse or misbehave meanwhile.
  */
 #include "harness.h"
 
@@ -440,7 +440,8 @@ static void queue_refused(void **state)
     assert_int_equal(model_blocks_out(f->model), 0);
 }
 
-/* The set-up fails half-way, and the device does not confirm the reset that follows: the first error is told, and memory is kept. */
+/* The set-up fails half-way, and the device does not confirm the reset that follows: the first error is told, and memory is
+ * kept. */
 static void failure_with_stuck_device(void **state)
 {
     struct fixture *f = *state;

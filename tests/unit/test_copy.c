@@ -1,10 +1,10 @@
 /*
  * test_copy.c - the copy of frames: every alignment of both sides, every length up to a few blocks, and those of large frames.
  *
- * Built four times: as the host's compiler takes it, and with every access aligned, which the sanitizers then check; without vectors
- * and with them. Both buffers end
- * where their memory ends, so that the address sanitizer sees a byte too many. Where the copy loads words that lie half outside of
- * the source, which the sanitizer is told to overlook, pages that cannot be read lie around it.
+ * Built four times: as the host's compiler takes it, and with every access aligned, which the sanitizers then check; without
+ * vectors and with them. Both buffers end where their memory ends, so that the address sanitizer sees a byte too many. Where the
+ * copy loads words that lie half outside of the source, which the sanitizer is told to overlook, pages that cannot be read lie
+ * around it.
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <setjmp.h>

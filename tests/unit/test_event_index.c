@@ -160,8 +160,8 @@ static void first_decision(void **state)
     take_down(f);
 }
 
-/* A device that had used all when the driver looked may have named its event too late: the next decision looks back that far. One that
- * still had buffers did not sleep, and its event is about what comes. */
+/* A device that had used all when the driver looked may have named its event too late: the next decision looks back that far. One
+ * that still had buffers did not sleep, and its event is about what comes. */
 static void late_wish(void **state)
 {
     struct fixture *f = *state;
@@ -225,7 +225,8 @@ static void deferred_decision(void **state)
     take_down(f);
 }
 
-/* So many frames without a decision that the 16-bit distance wraps: the device, busy until then, goes to sleep before the last few. */
+/* So many frames without a decision that the 16-bit distance wraps: the device, busy until then, goes to sleep before the last
+ * few. */
 static void decision_after_a_whole_wrap(void **state)
 {
     struct fixture *f = *state;

@@ -281,7 +281,7 @@ static void recovery_is_repeated(void **state)
     take_down(f);
 }
 
-/* ------------------------------------------------------------------------------------------------------ stuck, gone, unplugged */
+/* ----------------------------------------------------------------------------------------------------- stuck, gone, unplugged */
 
 /* The device does not confirm its reset: nothing is freed, and the bytes are counted. */
 static void close_with_stuck_device(void **state)

@@ -502,7 +502,8 @@ static void scribbled_tables(void **state)
     take_down(f);
 }
 
-/* The entry of the available ring for the next frame, as the driver has left it, of a ring whose entries the device wrote over. */
+/* The entry of the available ring for the next frame, as the driver has left it, of a ring whose entries the device wrote
+ * over. */
 static uint16_t entry_of_next_frame(struct fixture *f)
 {
     struct model_queue *queue = &f->model->queue[MODEL_TX];
@@ -516,7 +517,8 @@ static uint16_t entry_of_next_frame(struct fixture *f)
     return found;
 }
 
-/* Each entry is written once, and then left alone as long as the slots keep their places; after an exchange each is written again. */
+/* Each entry is written once, and then left alone as long as the slots keep their places; after an exchange each is written
+ * again. */
 static void entries_that_hold_are_left_alone(void **state)
 {
     struct fixture *f = *state;

@@ -491,7 +491,8 @@ fn frames_seen_ahead_are_counted_once() {
     assert_eq!(net.stats().rx_frames, 16);
 }
 
-/// Kernels unwrap what `receive` returns where `can_recv` was true. What is no frame does not count, until it has taken every buffer.
+/// Kernels unwrap what `receive` returns where `can_recv` was true. What is no frame does not count, until it has taken every
+/// buffer.
 #[test]
 fn can_recv_promises_a_frame() {
     for kind in KINDS {
@@ -565,8 +566,8 @@ fn a_lost_notification_is_repeated() {
     }
 }
 
-/// Whoever calls `receive` and `send` only where `can_recv` and `can_send` say so must not be stuck when a notification is lost: the card waits
-/// for it, as its event index or flag shows by now.
+/// Whoever calls `receive` and `send` only where `can_recv` and `can_send` say so must not be stuck when a notification is lost:
+/// the card waits for it, as its event index or flag shows by now.
 #[test]
 fn gates_lead_out_of_a_lost_notification() {
     fn behind_the_gates<const N: usize>(net: &mut DropIn<N>) {

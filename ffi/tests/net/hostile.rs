@@ -70,7 +70,8 @@ fn an_id_given_twice_is_found() {
         }));
         card.forge(RX, id, 72);
         assert_eq!(receive(&mut net), Some(frame(60, 1)));
-        // The buffer is the device's again, so the second element may even be right; if not, it is an error. It is never the same frame.
+        // The buffer is the device's again, so the second element may even be right; if not, it is an error. It is never the same
+        // frame.
         let again = net.receive(&mut [0; 1518]);
         assert!(matches!(again, Err(Error::NEEDS_RESET) | Ok(Some(_))), "{again:?}");
         net.recover().unwrap();

@@ -91,8 +91,8 @@ fn check<const N: usize>(kind: Kind, steps: u32) {
             _ => {}
         }
         assert!(net.can_recv() || oracle.waiting.is_empty(), "step {step}");
-        // With nothing waiting it sends nobody to look, unless the ring is starved. Without EVENT_IDX a device that sleeps over nothing looks
-        // like one that was not told of something: one look more decides that.
+        // With nothing waiting it sends nobody to look, unless the ring is starved. Without EVENT_IDX a device that sleeps over
+        // nothing looks like one that was not told of something: one look more decides that.
         if oracle.waiting.is_empty() && card.buffers() != 0 && net.can_recv() {
             assert_eq!(kind.extra & feature::EVENT_IDX, 0, "step {step}");
             assert!(matches!(net.receive(), Err(Error::NotReady)));

@@ -56,8 +56,8 @@ fn buffers<const N: usize>() -> Vec<Box<[u8]>> {
     vec![vec![0; 1526].into(); N]
 }
 
-/// Lets the driver wait for a frame on a thread of its own, while `act` is called until it has done its part. A wait without end is a
-/// failure, not a hang.
+/// Lets the driver wait for a frame on a thread of its own, while `act` is called until it has done its part. A wait without end
+/// is a failure, not a hang.
 fn wait_beside<const N: usize>(
     plug: &Arc<Machine>,
     mut net: Raw<N>,
@@ -396,7 +396,8 @@ fn a_hostile_device() {
     }
 }
 
-/// Whoever only ever polls learns that the queue is broken: each buffer comes back once, with an error, and then all is well again.
+/// Whoever only ever polls learns that the queue is broken: each buffer comes back once, with an error, and then all is well
+/// again.
 #[test]
 fn polling_tells_of_a_broken_queue() {
     type Break = fn(&crate::Card);

@@ -1,5 +1,5 @@
-//! The driver's handles on threads of their own: transmit, receive and the interrupt at once, over a transport that must be reached by
-//! one of them at a time.
+//! The driver's handles on threads of their own: transmit, receive and the interrupt at once, over a transport that must be
+//! reached by one of them at a time.
 
 use crate::device::{Card, FakeTransport, KINDS, Kind, MODERN, RX, TX, TestHal, frame, machine, number_of};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The interface of `virtio_drivers::device::net`, in the original and here: one text is compiled against both, for each version of
-//! virtio-drivers, and the original's source is searched for names that the text lacks.
+//! The interface of `virtio_drivers::device::net`, in the original and here: one text is compiled against both, for each version
+//! of virtio-drivers, and the original's source is searched for names that the text lacks.
 //!
 //! `signatures.rs` is that text. A signature, a trait or a bound that differs between the two does not compile.
 #![cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]

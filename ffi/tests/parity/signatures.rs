@@ -1,7 +1,7 @@
 // Compiled twice for each version, with `net` the original's module and ours. Only types count: nothing here is ever run.
 //
-// A function pointer has the exact type of arguments and result. A call inside `unsafe` shows that the function must be called so, because an
-// unused `unsafe` is an error here; a call whose result is left alone shows that no `must_use` stands in the way.
+// A function pointer has the exact type of arguments and result. A call inside `unsafe` shows that the function must be called
+// so, because an unused `unsafe` is an error here; a call whose result is left alone shows that no `must_use` stands in the way.
 
 use net::{VirtIONetRaw, VirtioNetHdr};
 use virtio_drivers::transport::mmio::MmioTransport;

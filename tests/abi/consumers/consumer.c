@@ -2,8 +2,8 @@
  * consumer.c - a program that was compiled with another header than the library: an older one, whose structures end earlier
  * (OLDER), a newer one, whose structures go on (FUTURE), or the same.
  *
- * consumer STATUS: the name of the status that virtio_net_init must return. Where that is VIRTIO_NET_SUCCESS, the card is used and
- * every structure that may grow is passed both ways.
+ * consumer STATUS: the name of the status that virtio_net_init must return. Where that is VIRTIO_NET_SUCCESS, the card is used
+ * and every structure that may grow is passed both ways.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -38,7 +38,8 @@ uint32_t host_last_error(const struct virtio_net *net, void *to, uint32_t bytes)
 /* Lines that the library logged. */
 uint32_t host_log_lines(void);
 
-/* The wire. A frame given is received by the driver; one taken was sent by it, and its length is returned, 0 where there is none. */
+/* The wire. A frame given is received by the driver; one taken was sent by it, and its length is returned, 0 where there is
+ * none. */
 bool host_give(const void *frame, uint32_t length);
 uint32_t host_take(void *frame, uint32_t bytes);
 

@@ -1,5 +1,5 @@
-//! Links the kernel at its place in RAM, and compiles the C programs of the bench: the users of the C interface with the flags that the
-//! driver has, the floor with all that the processor offers.
+//! Links the kernel at its place in RAM, and compiles the C programs of the bench: the users of the C interface with the flags
+//! that the driver has, the floor with all that the processor offers.
 
 use std::env;
 use std::process::Command;

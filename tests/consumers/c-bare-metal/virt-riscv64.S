@@ -1,6 +1,6 @@
 /*
- * Start in machine mode on QEMU's `virt` board with one hart and without firmware: stack, zeroed .bss, then main. There are no page tables:
- * what is memory and what is a device is wired (physical memory attributes).
+ * Start in machine mode on QEMU's `virt` board with one hart and without firmware: stack, zeroed .bss, then main. There are no
+ * page tables: what is memory and what is a device is wired (physical memory attributes).
  *
  * Licence: MIT OR Apache-2.0
  */

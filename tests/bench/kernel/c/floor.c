@@ -1,10 +1,10 @@
 /*
  * floor.c - the least that a virtio network driver can do, to measure the real ones against.
  *
- * One descriptor a packet, completion in any order, one store of each index and one test for the notification a burst, the barriers that
- * the rings need, descriptors of the receive queue written once. What is left out is what a driver for real use must have: no
- * check of used.id, of a length or of an index, no test for a full or an empty ring but the count that there is, no statistics,
- * no errors, and vector registers and unaligned accesses are used at will.
+ * One descriptor a packet, completion in any order, one store of each index and one test for the notification a burst, the
+ * barriers that the rings need, descriptors of the receive queue written once. What is left out is what a driver for real use
+ * must have: no check of used.id, of a length or of an index, no test for a full or an empty ring but the count that there is, no
+ * statistics, no errors, and vector registers and unaligned accesses are used at will.
  */
 #include "bench.h"
 
@@ -82,7 +82,8 @@ static inline uint8_t *frame_of(const struct queue *queue, uint32_t slot)
     return queue->buffers + (size_t)slot * BUFFER + FRAME_OFFSET;
 }
 
-/* What a burst needs of a queue, in registers: the stores into the rings could change the queue, for all that the compiler knows. */
+/* What a burst needs of a queue, in registers: the stores into the rings could change the queue, for all that the compiler
+ * knows. */
 struct burst {
     struct descriptor *descriptors;
     _Atomic uint16_t *avail_ring;

@@ -136,7 +136,8 @@ impl CPath {
     }
 }
 
-// SAFETY, for each block: the user holds what `c/users.c` expects, with memory for every frame, and the bursts are within its arrays.
+// SAFETY, for each block: the user holds what `c/users.c` expects, with memory for every frame, and the bursts are within its
+// arrays.
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Path for CPath {
     fn post(&mut self, first: u32, count: u32) -> u32 {

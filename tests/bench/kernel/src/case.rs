@@ -13,8 +13,8 @@ pub enum Kind {
     EchoInterrupt,
 }
 
-/// One run: `path:way:length:offset:burst:queue:packets`. A way is `tx` or `rx`, with `free-` in front to run for time; or `echo-poll`,
-/// `echo-interrupt`.
+/// One run: `path:way:length:offset:burst:queue:packets`. A way is `tx` or `rx`, with `free-` in front to run for time; or
+/// `echo-poll`, `echo-interrupt`.
 pub struct Case<'t> {
     /// As it was written.
     pub text: &'t str,

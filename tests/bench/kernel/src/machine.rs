@@ -162,7 +162,8 @@ pub fn enable_timer() {
 
 /// Sleeps so long, which leaves the processor to QEMU. Needs the timer enabled.
 pub fn sleep_us(microseconds: u64) {
-    // SAFETY: nobody else uses the virtual timer. Turned off, it no longer asks for the interrupt, so that it need not be acknowledged.
+    // SAFETY: nobody else uses the virtual timer. Turned off, it no longer asks for the interrupt, so that it need not be
+    // acknowledged.
     unsafe {
         asm!(
             "mrs {ticks}, cntfrq_el0",

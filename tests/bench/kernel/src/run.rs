@@ -5,8 +5,8 @@ use crate::machine::{self, now_ns, println};
 use crate::meter::{self, Counts};
 use crate::{c_paths, heap_paths, raw_paths, safe_paths, spy};
 
-/// One way through one driver, as its user goes it. What calls the driver is never inlined into the loops here, so that they do not
-/// decide how the driver is compiled.
+/// One way through one driver, as its user goes it. What calls the driver is never inlined into the loops here, so that they do
+/// not decide how the driver is compiled.
 pub trait Path {
     /// Posts frames whose numbers begin at `first`, as one burst. Returns how many.
     fn post(&mut self, first: u32, count: u32) -> u32;
@@ -98,14 +98,16 @@ fn transmit_group(path: &mut impl Path, case: &Case<'_>, start: u32, group: u32,
 /// Waits for a group, and takes it.
 fn receive_group(path: &mut impl Path, case: &Case<'_>, start: u32, group: u32, nudges: Option<&mut u32>) -> bool {
     let arrived = nudges.is_none_or(|nudges| {
-        // The device must not run out of buffers, or it asks to be told of each that it gets: the peer sends as many as there are.
+        // The device must not run out of buffers, or it asks to be told of each that it gets: the peer sends as many as there
+        // are.
         println!("more {start} {group}");
         wait(path, nudges, |path| path.ready() >= group)
     });
     meter::part(|| bursts(case, start, group, |first, count| path.take(first, count))) && arrived
 }
 
-/// Counts the instructions of a run. `None` where it did not go well. Without `nudges` the driver is an empty one, and nothing waits.
+/// Counts the instructions of a run. `None` where it did not go well. Without `nudges` the driver is an empty one, and nothing
+/// waits.
 fn count(path: &mut impl Path, case: &Case<'_>, mut nudges: Option<&mut u32>) -> Option<Counts> {
     let size = path.group(case);
     let mut done = 0;
@@ -292,8 +294,8 @@ pub fn compare(case: &Case<'_>, path: &mut impl Path, empty: &mut impl Path) {
     let Counts { calls, whole } = counts.unwrap_or_default();
     let Pace { total_ns, pause_ns } = pace.unwrap_or_default();
     println!(
-        "result {} stalled={stalled} calls={calls} whole={whole} empty_calls={} empty_whole={} kicks={} rekicks={} frames={} bad={} \
-         in_flight={} nudges={nudges} shares={shares} unshares={unshares} allocations={allocations} total_ns={total_ns} \
+        "result {} stalled={stalled} calls={calls} whole={whole} empty_calls={} empty_whole={} kicks={} rekicks={} frames={} \
+         bad={} in_flight={} nudges={nudges} shares={shares} unshares={unshares} allocations={allocations} total_ns={total_ns} \
          pause_ns={pause_ns}",
         case.text,
         base.calls,

@@ -16,7 +16,8 @@ use virtio_net_c::{Mmio, NetDevice, Options, Packets};
 const BURST: usize = 32;
 const STRIDE: usize = 2048;
 
-/// What is used of the interface, each with the user's work on the frames in it, so that the same user can run on an empty driver.
+/// What is used of the interface, each with the user's work on the frames in it, so that the same user can run on an empty
+/// driver.
 trait SafeNet {
     fn send(&mut self, frame: &[u8]) -> usize;
     fn send_burst(&mut self, frames: &[&[u8]]) -> usize;

@@ -1,5 +1,5 @@
-//! What an image grows by with a network driver. It is linked, never run: every call that a kernel makes is there, with arguments that
-//! the compiler cannot know.
+//! What an image grows by with a network driver. It is linked, never run: every call that a kernel makes is there, with arguments
+//! that the compiler cannot know.
 #![no_std]
 #![cfg_attr(target_os = "none", no_main)]
 

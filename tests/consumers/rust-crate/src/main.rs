@@ -1,6 +1,7 @@
 //! A kernel that finds its network card, prints the card's address, and answers ARP and ping until `q` is typed.
 //!
-//! It was written for `virtio_drivers::device::net::VirtIONet`; the `use` line of `VirtIONet` is all that knows of the other driver.
+//! It was written for `virtio_drivers::device::net::VirtIONet`; the `use` line of `VirtIONet` is all that knows of the other
+//! driver.
 #![no_std]
 #![no_main]
 
