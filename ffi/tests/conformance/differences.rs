@@ -528,9 +528,9 @@ fn d20_headers_that_were_not_agreed_on() {
     let mut trusting = ours::Net::<4>::with_options(FakeTransport::new(&card), 2048, options).unwrap();
     assert!(odd(&card));
     assert!(trusting.can_recv() && trusting.receive().is_ok());
-    // Whoever has the raw driver sees the header.
+    // Whoever has the raw driver sees the header. What the buffer holds before it is unshared is not the device's, and not judged.
     let card = Card::new(card.machine(), Config::new(MODERN));
-    let (mut raw, mut memory) = (ours::raw::<4>(&card), vec![0; 2048]);
+    let (mut raw, mut memory) = (ours::raw::<4>(&card), vec![0xff; 2048]);
     // SAFETY: the buffer is there until its token is completed.
     let token = unsafe { raw.receive_begin(&mut memory) }.unwrap();
     assert!(odd(&card));
@@ -745,7 +745,7 @@ fn d29_an_address_that_the_device_does_not_vouch_for() {
     assert_eq!(mac[0], 2, "a local address: {mac:x?}");
 }
 
-/// A transport that is not the legacy one, and a device that does not offer VERSION_1.
+/// A transport that is not the legacy one, and a device that does not offer VERSION_1, and is content with what it gets.
 #[test]
 fn d30_a_modern_transport_without_version_1() {
     let old = |config: &mut Config| config.features &= !feature::VERSION_1;

@@ -500,7 +500,9 @@ impl Card {
             if inner.config.kind.legacy {
                 self.machine.fault("FEATURES_OK on a legacy device");
             }
-            if !inner.config.refuses_features && inner.features & feature::VERSION_1 != 0 {
+            // 6.2: it may refuse a driver that leaves VERSION_1 out. Where it does not offer that, the driver must see to it.
+            let left_out = inner.config.features & !inner.features & feature::VERSION_1 != 0;
+            if !inner.config.refuses_features && !left_out {
                 inner.status |= status::FEATURES_OK;
             }
         }
