@@ -79,14 +79,14 @@ impl Options {
         Self(virtio_net_options { size: size_of::<virtio_net_options>() as u32, ..Default::default() })
     }
 
-    /// The longest frame that a transmit slot's buffer holds, 60 to 65,535 bytes.
+    /// The longest frame that a transmit slot's buffer holds, 60 to 65,535 bytes; 0: 1,518.
     #[must_use]
     pub fn tx_buffer_bytes(mut self, bytes: u32) -> Self {
         self.0.tx_buffer_bytes = bytes;
         self
     }
 
-    /// The longest frame that a receive slot's buffer holds, 1,514 to 65,535 bytes.
+    /// The longest frame that a receive slot's buffer holds, 1,514 to 65,535 bytes; 0: 1,518.
     #[must_use]
     pub fn rx_buffer_bytes(mut self, bytes: u32) -> Self {
         self.0.rx_buffer_bytes = bytes;
@@ -141,14 +141,14 @@ impl Options {
         self
     }
 
-    /// The features that may be used, a bit each.
+    /// The features that may be used, a bit each; 0: all that the driver implements. VERSION_1 is always used where offered.
     #[must_use]
     pub fn feature_mask(mut self, mask: u64) -> Self {
         self.0.feature_mask = mask;
         self
     }
 
-    /// The address of a device that has none of its own.
+    /// The address of a device that has none of its own: a unicast one. All zero: none is given.
     #[must_use]
     pub fn fallback_mac(mut self, mac: [u8; 6]) -> Self {
         self.0.fallback_mac = mac;
@@ -164,14 +164,14 @@ impl Options {
         self.fallback_mac([2, 0, 0, 0, high, low])
     }
 
-    /// Log lines up to this `VIRTIO_NET_LOG_*` level.
+    /// Log lines up to this `VIRTIO_NET_LOG_*` level; 0: errors and warnings. They need the feature `log`.
     #[must_use]
     pub fn log_level(mut self, level: u32) -> Self {
         self.0.log_level = level;
         self
     }
 
-    /// How many status reads a reset may take.
+    /// How many status reads a reset may take, 10,000,000 at most; 0: 100,000.
     #[must_use]
     pub fn reset_limit(mut self, reads: u32) -> Self {
         self.0.reset_timeout_us = reads;

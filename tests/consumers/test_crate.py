@@ -113,16 +113,38 @@ def test_one_copy_in_an_image(crate, tmp_path):
     assert done.returncode != 0 and "links to the native library `virtio_net`" in done.stdout, done.stdout
 
 
-def test_from_git(tmp_path):
-    """The dependency line with `git =`: the workspace, its links between folders included, serves through Cargo's checkout."""
-    repository = tmp_path / "repository"
-    repository.mkdir()
+def copy_of_the_repository(repository):
+    """The files that a clone would have."""
+    repository.mkdir(parents=True)
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=REPOSITORY, text=True,
                             capture_output=True, check=False)
     if listed.returncode != 0:
         pytest.skip("the sources are no git repository")
     names = [name for name in listed.stdout.split("\0") if name and (REPOSITORY / name).exists()]
     run("cp", "--parents", "--no-dereference", *names, repository, cwd=REPOSITORY)
+
+
+def test_inside_a_kernels_workspace(tmp_path):
+    """A submodule: the line in the kernel's manifest that the documentation names is enough. Without it Cargo takes the crate
+    for a member of the kernel's workspace."""
+    copy_of_the_repository(tmp_path / "virtio-net")
+    user = tmp_path / "kernel"
+    (user / "src").mkdir(parents=True)
+    (user / "src/lib.rs").write_text("#![no_std]\npub use virtio_net_c::VirtIONet;\n", encoding="utf-8")
+    (user / "Cargo.toml").write_text('[package]\nname = "user"\nedition = "2021"\n[dependencies]\n'
+                                     'virtio-net-c = { path = "../virtio-net/ffi" }\n', encoding="utf-8")
+    shutil.copy(REPOSITORY / "Cargo.lock", tmp_path)
+    exclude = 'exclude = ["virtio-net"]'
+    assert exclude in (REPOSITORY / "docs/porting.md").read_text(encoding="utf-8")
+    (tmp_path / "Cargo.toml").write_text(f'[workspace]\nmembers = ["kernel"]\nresolver = "2"\n{exclude}\n', encoding="utf-8")
+    said = attempt("build", cwd=user, bare_metal=True)
+    assert said.returncode == 0, said.stdout
+
+
+def test_from_git(tmp_path):
+    """The dependency line with `git =`: the workspace, its links between folders included, serves through Cargo's checkout."""
+    repository = tmp_path / "repository"
+    copy_of_the_repository(repository)
     run("git", "init", "--quiet", cwd=repository)
     run("git", "add", "--all", cwd=repository)
     run("git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "commit", "--quiet", "-m", "a",
