@@ -628,9 +628,9 @@ int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
     uint16_t counter = ring->used_index;
     uint16_t posted = ring_usable_by_device(ring);
     uint16_t oldest = ring_position(ring, counter)->order;
-    const struct virtq_used *used = ring->used;
+    const uint16_t *used_idx = ring->used_idx;
     const uint32_t *id = &ring_used_element(ring, counter)->id;
-    uint16_t ready = (uint16_t)(shared_load_acquire16(&used->index) - counter);
+    uint16_t ready = (uint16_t)(shared_load_acquire16(used_idx) - counter);
     if (ready == 0)
         return VIRTIO_NET_ERROR_NOT_READY;
     if (VIRTIO_LIKELY(ready <= posted) && VIRTIO_LIKELY(shared_load32(id) == oldest))
@@ -713,7 +713,7 @@ int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
     uint16_t counter = ring->used_index;
     uint16_t next = (uint16_t)(counter + 1);
     uint16_t posted = ring_usable_by_device(ring);
-    const struct virtq_used *used = ring->used;
+    const uint16_t *used_idx = ring->used_idx;
     const uint32_t *words = &ring_bare_element(ring, counter)->id;
     struct virtio_slot *oldest = &ring_slots(ring)[slot & ring->slot_mask];
     uint32_t header_length = ring->header_length;
@@ -721,7 +721,7 @@ int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
     if (VIRTIO_UNLIKELY((ring->held | (ring_position(ring, counter)->order ^ slot)) != 0) ||
         VIRTIO_UNLIKELY(ring_is_stale_at(next)))
         return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
-    uint16_t more = (uint16_t)(shared_load_acquire16(&used->index) - next);
+    uint16_t more = (uint16_t)(shared_load_acquire16(used_idx) - next);
     if (VIRTIO_UNLIKELY(more >= posted)) /* none, or more than were posted */
         return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
     uint32_t id = 0;

@@ -690,18 +690,17 @@ int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
     /* One that has come back alone, and that is the next. */
     uint16_t before = ring->used_index;
     uint16_t after = (uint16_t)(before + 1);
-    const struct virtq_used *used = ring->used;
     if (!ring_is_bare(ring) || ring_is_stale_at(after) || ring->published == before)
         return next_slowly(net, queue_pair);
     const uint32_t *id = &ring_bare_element(ring, before)->id;
     uint16_t number = ring_position(ring, before)->order;
-    if (shared_load_acquire16(&used->index) != after || VIRTIO_UNLIKELY(shared_load32(id) != number))
+    if (shared_load_acquire16(ring->used_idx) != after || VIRTIO_UNLIKELY(shared_load32(id) != number))
         return next_slowly(net, queue_pair);
     ring->used_index = after;
     ring->held = 1;
     counter_add(&net->tx.completed, 1);
     /* Its interrupt may have been for several. */
-    if (ring->interrupts && ring_rearm(ring, after) && VIRTIO_UNLIKELY(shared_load16(&used->index) != after))
+    if (ring->interrupts && ring_rearm(ring, after) && VIRTIO_UNLIKELY(shared_load16(ring->used_idx) != after))
         return next_slowly(net, queue_pair);
     return number;
 }

@@ -25,7 +25,7 @@ VIRTIO_INLINE void name(struct virtio_ring *ring)
     if (VIRTIO_LIKELY(unsettled == 0))
         return;
     for (uint16_t counter = ring->published; counter != ring->avail_index; counter++) {
-        shared_store16(&ring->avail->ring[counter & ring->ring_mask], ring_position(ring, counter)->order);
+        shared_store16(&ring_avail(ring)->ring[counter & ring->ring_mask], ring_position(ring, counter)->order);
         unsettled = (uint16_t)(unsettled - (unsettled != 0));
     }
     ring->unsettled = unsettled;
@@ -37,7 +37,7 @@ int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport 
 {
     name(ring);
     ring->published = ring->avail_index;
-    shared_store_release16(&ring->avail->index, ring->published);
+    shared_store_release16(ring->avail_idx, ring->published);
     if (VIRTIO_LIKELY(kick) && ring_decide(ring))
         return vn_ring_notify(ring, transport, result);
     return result;

@@ -64,9 +64,9 @@ struct virtio_fault {
 struct virtio_ring {
     struct virtq_descriptor *descriptors;
     struct virtq_descriptor *frame_descriptors; /* those whose length changes with each frame */
-    struct virtq_avail *avail;
-    struct virtq_used *used;
-    const uint16_t *avail_event;       /* behind the used ring (2.7.10) */
+    uint16_t *avail_idx;         /* ring_avail(ring)->index: a release, like an acquire, takes an address without an offset */
+    const uint16_t *used_idx;    /* ring_used(ring)->index, likewise */
+    const uint16_t *avail_event; /* behind the used ring (2.7.10) */
     volatile uint8_t *notify_register; /* of the driver's own transports, else NULL */
     struct virtio_net_dma memory;
     uint32_t memory_bytes;
@@ -107,11 +107,12 @@ struct virtio_ring {
     struct virtio_fault fault;
 };
 
-/* Whether the ring can be used. */
+/* Whether the ring can be used: a bit each, so that a test is one instruction. */
 #define VIRTIO_RING_UNUSABLE 0u /* stopped or broken */
 #define VIRTIO_RING_USABLE   1u
 #define VIRTIO_RING_PLAIN    2u /* and its buffers are the driver's own and need no care but their places */
-#define VIRTIO_RING_BARE     3u /* the same of a ring whose buffers are all the caller's: a descriptor each, none ever reserved */
+#define VIRTIO_RING_BARE     4u /* the same of a ring whose buffers are all the caller's: a descriptor each, none ever reserved */
+#define VIRTIO_RING_EVENT    8u /* a bare one that has the event index */
 
 VIRTIO_INLINE bool ring_is_usable(const struct virtio_ring *ring)
 {
@@ -120,12 +121,23 @@ VIRTIO_INLINE bool ring_is_usable(const struct virtio_ring *ring)
 
 VIRTIO_INLINE bool ring_is_bare(const struct virtio_ring *ring)
 {
-    return VIRTIO_UNLIKELY(flag_read(&ring->usable) == VIRTIO_RING_BARE);
+    return VIRTIO_UNLIKELY((flag_read(&ring->usable) & VIRTIO_RING_BARE) != 0);
 }
 
 VIRTIO_INLINE bool ring_is_plain(const struct virtio_ring *ring)
 {
-    return VIRTIO_LIKELY(flag_read(&ring->usable) == VIRTIO_RING_PLAIN);
+    return VIRTIO_LIKELY((flag_read(&ring->usable) & VIRTIO_RING_PLAIN) != 0);
+}
+
+/* The two rings (2.7.6, 2.7.8) around their indices. */
+VIRTIO_INLINE struct virtq_avail *ring_avail(const struct virtio_ring *ring)
+{
+    return (struct virtq_avail *)(void *)((uint8_t *)ring->avail_idx - offsetof(struct virtq_avail, index));
+}
+
+VIRTIO_INLINE const struct virtq_used *ring_used(const struct virtio_ring *ring)
+{
+    return (const struct virtq_used *)(const void *)((const uint8_t *)ring->used_idx - offsetof(struct virtq_used, index));
 }
 
 /* ----------------------------------------------------------------------------------------------------- slots and regions */
@@ -246,7 +258,7 @@ VIRTIO_INLINE void ring_place(struct virtio_ring *ring, struct virtio_slot *slot
 /* Behind the avail ring (2.7.10). */
 VIRTIO_INLINE uint16_t *ring_used_event(const struct virtio_ring *ring)
 {
-    return &ring->avail->ring[(uint32_t)ring->ring_mask + 1];
+    return &ring_avail(ring)->ring[(uint32_t)ring->ring_mask + 1];
 }
 
 /* ------------------------------------------------------------------------------------------------------------ publishing */
@@ -300,7 +312,7 @@ VIRTIO_INLINE bool ring_wishes(const struct virtio_ring *ring, uint16_t before, 
 {
     if (ring->event_index)
         return (uint16_t)(shared_load16(ring->avail_event) - before) < fresh;
-    return fresh != 0 && (shared_load16(&ring->used->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
+    return fresh != 0 && (shared_load16(&ring_used(ring)->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
 }
 
 /*
@@ -320,7 +332,7 @@ VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring)
     barrier_full();
     if (VIRTIO_UNLIKELY(ring_wishes(ring, before, fresh)))
         return true;
-    bool busy = (uint16_t)(shared_load16(&ring->used->index) - before) >= fresh;
+    bool busy = (uint16_t)(shared_load16(ring->used_idx) - before) >= fresh;
     if (VIRTIO_LIKELY(busy))
         ring->decided = published;
     return false;
@@ -334,7 +346,7 @@ VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct v
     if (VIRTIO_UNLIKELY(ring->unsettled != 0) || VIRTIO_UNLIKELY(!kick))
         return vn_ring_publish(ring, transport, kick, result);
     ring->published = ring->avail_index;
-    shared_store_release16(&ring->avail->index, ring->avail_index);
+    shared_store_release16(ring->avail_idx, ring->avail_index);
     return ring_decide(ring) ? vn_ring_notify(ring, transport, result) : result;
 }
 
@@ -352,7 +364,7 @@ void vn_ring_park(struct virtio_ring *ring) VIRTIO_HIDDEN;
  * it, nor that it was notified. */
 VIRTIO_INLINE bool ring_is_undecided(const struct virtio_ring *ring)
 {
-    return ring->decided != ring->published && shared_load16(&ring->used->index) != ring->published;
+    return ring->decided != ring->published && shared_load16(ring->used_idx) != ring->published;
 }
 
 /* Whether such a device sleeps: its wish can be seen by now, and nobody has answered it. */
@@ -366,7 +378,7 @@ VIRTIO_INLINE bool ring_rearm(struct virtio_ring *ring, uint16_t next)
 {
     if (VIRTIO_UNLIKELY(!ring->event_index))
         return false;
-    shared_store16(&ring->avail->ring[(uint32_t)ring->slot_mask + 1], next);
+    shared_store16(&ring_avail(ring)->ring[(uint32_t)ring->slot_mask + 1], next);
     barrier_full();
     return true;
 }
@@ -386,7 +398,7 @@ void vn_ring_refresh(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* How many used elements wait, from one read of used.idx. Returns whether that can be. */
 VIRTIO_INLINE bool ring_look(const struct virtio_ring *ring, uint16_t *ready)
 {
-    *ready = (uint16_t)(shared_load_acquire16(&ring->used->index) - ring->used_index);
+    *ready = (uint16_t)(shared_load_acquire16(ring->used_idx) - ring->used_index);
     return VIRTIO_LIKELY(*ready <= ring_usable_by_device(ring));
 }
 
@@ -411,13 +423,13 @@ VIRTIO_INLINE int32_t ring_ready(struct virtio_ring *ring)
 /* The used element that belongs to a counter, which ring_ready has promised. */
 VIRTIO_INLINE const struct virtq_used_element *ring_used_element(const struct virtio_ring *ring, uint16_t counter)
 {
-    return &ring->used->ring[counter & ring->ring_mask];
+    return &ring_used(ring)->ring[counter & ring->ring_mask];
 }
 
 /* The same of a bare ring, which has as many entries as slots: a position and its element are found by one index. */
 VIRTIO_INLINE const struct virtq_used_element *ring_bare_element(const struct virtio_ring *ring, uint16_t counter)
 {
-    return &ring->used->ring[counter & ring->slot_mask];
+    return &ring_used(ring)->ring[counter & ring->slot_mask];
 }
 
 /* Whether it is time for vn_ring_refresh, where used_index was `before` at the start of a call that took something. */

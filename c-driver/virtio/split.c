@@ -118,9 +118,9 @@ void vn_ring_lay_out(struct virtio_ring *ring, uint32_t entries, enum virtio_lay
     uint8_t *base = ring->memory.address;
     clear_words(ring->memory.address, ring->memory_bytes);
     ring->descriptors = (struct virtq_descriptor *)(void *)base;
-    ring->avail = (struct virtq_avail *)(void *)(base + at.avail);
-    ring->used = (struct virtq_used *)(void *)(base + at.used);
-    ring->avail_event = (const uint16_t *)(const void *)&ring->used->ring[entries];
+    ring->avail_idx = &((struct virtq_avail *)(void *)(base + at.avail))->index;
+    ring->used_idx = &((const struct virtq_used *)(const void *)(base + at.used))->index;
+    ring->avail_event = (const uint16_t *)(const void *)&ring_used(ring)->ring[entries];
     ring->ring_mask = (uint16_t)(entries - 1);
     ring->unsettled = ring_entries(ring);
     ring->layout = (uint8_t)layout;
@@ -144,8 +144,8 @@ void vn_ring_describe(const struct virtio_ring *ring, struct virtio_net_queue_me
     memory->vector = VIRTIO_NET_NO_VECTOR;
     memory->flags = 0;
     memory->descriptors = ring->memory.device_address;
-    memory->driver_area = ring->memory.device_address + (uint64_t)((const uint8_t *)ring->avail - base);
-    memory->device_area = ring->memory.device_address + (uint64_t)((const uint8_t *)ring->used - base);
+    memory->driver_area = ring->memory.device_address + (uint64_t)((const uint8_t *)ring_avail(ring) - base);
+    memory->device_area = ring->memory.device_address + (uint64_t)((const uint8_t *)ring_used(ring) - base);
 }
 
 void vn_ring_place_buffer(struct virtio_ring *ring, uint16_t slot, uint64_t frame, uint32_t length)
@@ -231,7 +231,7 @@ void vn_ring_park(struct virtio_ring *ring)
     if (ring->event_index)
         shared_store16(ring_used_event(ring), (uint16_t)(ring->used_index - 0x4000));
     else
-        shared_store16(&ring->avail->flags, VIRTQ_AVAIL_NO_INTERRUPT);
+        shared_store16(&ring_avail(ring)->flags, VIRTQ_AVAIL_NO_INTERRUPT);
 }
 
 /* 2.7.7.1: a completion between the last look and the new event would interrupt nobody, hence the look after the barrier. */
@@ -241,9 +241,9 @@ bool vn_ring_arm(struct virtio_ring *ring)
     if (ring->event_index)
         shared_store16(ring_used_event(ring), ring->used_index);
     else
-        shared_store16(&ring->avail->flags, 0);
+        shared_store16(&ring_avail(ring)->flags, 0);
     barrier_full();
-    return shared_load_acquire16(&ring->used->index) != ring->used_index;
+    return shared_load_acquire16(ring->used_idx) != ring->used_index;
 }
 
 void vn_ring_disarm(struct virtio_ring *ring)
