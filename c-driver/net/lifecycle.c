@@ -423,8 +423,8 @@ static uint8_t usability(const struct virtio_net *net, const struct virtio_ring 
     bool pooled = pool->slots != 0;
     if (net->sync || (pooled ? pool->frame_offset % 8 != 0 : ring->layout != VIRTIO_LAYOUT_ONE))
         return VIRTIO_RING_USABLE;
-    uint8_t bare = VIRTIO_RING_BARE | (ring->event_index ? VIRTIO_RING_EVENT : 0);
-    return VIRTIO_RING_USABLE | (pooled ? VIRTIO_RING_PLAIN : bare);
+    uint8_t events = ring->event_index ? VIRTIO_RING_EVENT : 0;
+    return VIRTIO_RING_USABLE | (pooled ? VIRTIO_RING_PLAIN : VIRTIO_RING_BARE) | events;
 }
 
 static int32_t bring_up(struct virtio_net *net)

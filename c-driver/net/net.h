@@ -124,6 +124,12 @@ VIRTIO_INLINE const struct virtio_ring *net_ring(const struct virtio_net *net, u
     return queue == NET_QUEUE_TX ? &net->tx.ring : &net->rx.ring;
 }
 
+/* The transmit slots, which lie right behind the fixed part: found without a load. Those of receive lie behind them. */
+VIRTIO_INLINE struct virtio_slot *net_tx_slots(const struct virtio_net *net)
+{
+    return (struct virtio_slot *)(void *)((uintptr_t)net + VIRTIO_NET_STORAGE_FIXED);
+}
+
 /* A frame of the caller's memory as the calls for packets read it; the fields that they write are left as they are. */
 VIRTIO_INLINE void net_describe_external(struct virtio_net_packet *packet, uint8_t *frame, uint32_t length,
                                          uint64_t device_address, uint64_t cookie, uint32_t flags)
@@ -133,6 +139,13 @@ VIRTIO_INLINE void net_describe_external(struct virtio_net_packet *packet, uint8
     packet->device_address = device_address;
     packet->length = length;
     packet->flags = flags;
+}
+
+/* Whether a device address, less the header's length, may have gone below 0, or may wrap with a frame's: one bit tells, and the
+ * general ways look closer. */
+VIRTIO_INLINE bool net_may_wrap(uint64_t address)
+{
+    return address >> 63 != 0;
 }
 
 /* What each data call looks at first: whether it can be served. */

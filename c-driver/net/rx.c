@@ -705,10 +705,13 @@ static VIRTIO_NOINLINE int32_t take_slowly(struct virtio_net *net, uint32_t queu
 
 int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie)
 {
-    if (VIRTIO_UNLIKELY(net == NULL || cookie == NULL || queue_pair != 0) || !ring_is_bare(&net->rx.ring))
+    if (VIRTIO_UNLIKELY(net == NULL || cookie == NULL || queue_pair != 0))
         return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
     struct net_rx *rx = &net->rx;
     struct virtio_ring *ring = &rx->ring;
+    uint8_t state = flag_read(&ring->usable);
+    if (VIRTIO_UNLIKELY((state & VIRTIO_RING_BARE) == 0))
+        return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
     /* All that is the driver's own is read before used.idx, after which a compiler would read it again. */
     uint16_t counter = ring->used_index;
     uint16_t next = (uint16_t)(counter + 1);
@@ -738,7 +741,7 @@ int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
     counter_add(&rx->frames, 1);
     counter_add(&rx->bytes, length);
     /* Who asks for the next frame afterwards sees one that came before this. */
-    if (VIRTIO_UNLIKELY(more == 0) && ring->interrupts)
+    if (VIRTIO_UNLIKELY(more == 0) && ring->interrupts && (state & VIRTIO_RING_EVENT) != 0)
         ring_rearm(ring, next);
     return (int32_t)length;
 }
@@ -827,14 +830,16 @@ static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pa
 int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie)
 {
-    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~RX_FLAGS)) == 0) && ring_is_bare(&net->rx.ring)) {
+    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~RX_FLAGS)) == 0)) {
         struct virtio_ring *ring = &net->rx.ring;
+        uint8_t state = flag_read(&ring->usable);
         uint32_t header_length = ring->header_length;
         uint64_t address = device_address - header_length;
-        if (VIRTIO_LIKELY(!ring_is_full(ring)) &&
+        if (VIRTIO_LIKELY((state & VIRTIO_RING_BARE) != 0) && VIRTIO_LIKELY(!ring_is_full(ring)) &&
             VIRTIO_LIKELY(length - ETHERNET_MIN_BUFFER <= NET_MAX_FRAME - ETHERNET_MIN_BUFFER) &&
-            VIRTIO_LIKELY(address + header_length + length >= address)) {
-            uint16_t number = ring_position(ring, ring->avail_index)->order;
+            VIRTIO_LIKELY(!net_may_wrap(address))) {
+            uint16_t avail_index = ring->avail_index;
+            uint16_t number = ring_position(ring, avail_index)->order;
             struct virtq_descriptor *descriptor = &ring->descriptors[number];
             struct virtio_slot *slot = &ring_slots(ring)[number];
             slot->cookie = cookie;
@@ -845,7 +850,8 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
             descriptor->length = header_length + length;
             descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
             descriptor->next = 0;
-            return ring_publish_next(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, number);
+            return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0,
+                                     (flags & VIRTIO_NET_NO_KICK) == 0, number);
         }
     }
     return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);

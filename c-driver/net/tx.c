@@ -128,10 +128,11 @@ VIRTIO_INLINE void clear_header(uint8_t *frame, uint32_t header_length)
         *(volatile copy_quarter *)(void *)(frame - header_length) = 0;
 }
 
-VIRTIO_INLINE void keep_external(struct virtio_ring *ring, struct virtio_slot *slot, const struct virtio_net_packet *packet)
+VIRTIO_INLINE void keep_external(struct virtio_ring *ring, struct virtio_slot *slot, const struct virtio_net_packet *packet,
+                                 bool pooled)
 {
     slot->cookie = packet->cookie;
-    if (ring->pooled) {
+    if (pooled) {
         ring->externals++;
         slot->length |= VIRTIO_SLOT_EXTERNAL;
     } else {
@@ -215,7 +216,7 @@ static VIRTIO_SMALL int32_t post_external(struct virtio_net *net, struct virtio_
     if (code < 0)
         return code;
     packet->slot = vn_ring_prepare(ring);
-    keep_external(ring, &ring_slots(ring)[packet->slot], packet);
+    keep_external(ring, &ring_slots(ring)[packet->slot], packet, ring->pooled);
     vn_ring_place_buffer(ring, packet->slot, packet->device_address, packet->length);
     return commit(net, packet->slot, packet->data, packet->length);
 }
@@ -390,28 +391,28 @@ VIRTIO_INLINE bool can_take(const struct virtio_net *net, const void *frames, ui
 }
 
 /* Whether frames in memory of the caller can be posted quickly: one descriptor is all, and the next free slot is at avail_index. */
-VIRTIO_INLINE bool can_post(const struct virtio_net *net, const void *frames, uint32_t queue_pair, uint32_t unknown_flags)
+VIRTIO_INLINE bool can_post(const struct virtio_ring *ring, uint8_t state)
 {
-    return VIRTIO_LIKELY(net != NULL && frames != NULL && (queue_pair | unknown_flags) == 0) &&
-           (ring_is_bare(&net->tx.ring) || (ring_is_plain(&net->tx.ring) && net->tx.ring.layout == VIRTIO_LAYOUT_ONE &&
-                                            VIRTIO_LIKELY(net->tx.ring.reserved == 0)));
+    return (state & VIRTIO_RING_BARE) != 0 ||
+           ((state & VIRTIO_RING_PLAIN) != 0 && ring->layout == VIRTIO_LAYOUT_ONE && VIRTIO_LIKELY(ring->reserved == 0));
 }
 
 /* Fills the next descriptor, for a slot that is free, which it returns; negative where anything is unusual, which `transmit` looks after. */
-VIRTIO_INLINE int32_t post_external_quickly(struct net_tx *tx, const struct virtio_net_packet *packet)
+VIRTIO_INLINE int32_t post_external_quickly(struct virtio_net *net, const struct virtio_net_packet *packet, uint16_t avail_index,
+                                            bool pooled)
 {
-    struct virtio_ring *ring = &tx->ring;
-    struct virtio_slot *slots = ring_slots(ring);
+    struct virtio_ring *ring = &net->tx.ring;
+    struct virtio_slot *slots = net_tx_slots(net);
     uint32_t header_length = ring->header_length;
     uint32_t length = packet->length;
     uint64_t address = packet->device_address - header_length;
-    if (VIRTIO_UNLIKELY(length - ETHERNET_HEADER_BYTES > tx->max_frame - ETHERNET_HEADER_BYTES) ||
+    if (VIRTIO_UNLIKELY(length - ETHERNET_HEADER_BYTES > net->tx.max_frame - ETHERNET_HEADER_BYTES) ||
         VIRTIO_UNLIKELY((packet->flags & ~(uint32_t)VIRTIO_NET_PACKET_HAS_HEADER) != 0) ||
-        VIRTIO_UNLIKELY(packet->data == NULL) || VIRTIO_UNLIKELY(address + header_length + length < address))
+        VIRTIO_UNLIKELY(packet->data == NULL) || VIRTIO_UNLIKELY(net_may_wrap(address)))
         return -1;
-    uint16_t number = ring_position(ring, ring->avail_index)->order;
+    uint16_t number = slots[avail_index & ring->slot_mask].order;
     struct virtq_descriptor *descriptor = &ring->descriptors[number];
-    keep_external(ring, &slots[number], packet);
+    keep_external(ring, &slots[number], packet, pooled);
     descriptor->address = address;
     descriptor->length = header_length + length;
     descriptor->flags = 0;
@@ -424,14 +425,16 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
 {
     uint32_t done = 0;
     uint64_t bytes = 0;
-    if (can_post(net, packets, queue_pair, flags & ~TX_FLAGS)) {
-        uint32_t room = ring_free(&net->tx.ring);
+    if (VIRTIO_LIKELY(net != NULL && packets != NULL && (queue_pair | (flags & ~TX_FLAGS)) == 0) &&
+        can_post(&net->tx.ring, flag_read(&net->tx.ring.usable))) {
+        struct virtio_ring *ring = &net->tx.ring;
+        uint32_t room = ring_free(ring);
         uint32_t limit = count < room ? count : room;
         for (; done < limit; done++) {
-            int32_t slot = post_external_quickly(&net->tx, &packets[done]);
+            int32_t slot = post_external_quickly(net, &packets[done], ring->avail_index, ring->pooled);
             if (VIRTIO_UNLIKELY(slot < 0))
                 break;
-            ring_hand_over(&net->tx.ring);
+            ring_hand_over(ring);
             packets[done].slot = (uint16_t)slot;
             bytes += packets[done].length;
         }
@@ -457,14 +460,20 @@ static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pa
 int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie)
 {
-    if (can_post(net, frame, queue_pair, flags & ~POST_FLAGS) && VIRTIO_LIKELY(!ring_is_full(&net->tx.ring))) {
-        struct virtio_net_packet packet;
-        net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
-        int32_t slot = post_external_quickly(&net->tx, &packet);
-        if (VIRTIO_LIKELY(slot >= 0)) {
-            counter_add(&net->tx.frames, 1);
-            counter_add(&net->tx.bytes, length);
-            return ring_publish_next(&net->tx.ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, slot);
+    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~POST_FLAGS)) == 0)) {
+        struct virtio_ring *ring = &net->tx.ring;
+        uint8_t state = flag_read(&ring->usable);
+        if (can_post(ring, state) && VIRTIO_LIKELY(!ring_is_full(ring))) {
+            struct virtio_net_packet packet;
+            net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
+            uint16_t avail_index = ring->avail_index;
+            int32_t slot = post_external_quickly(net, &packet, avail_index, (state & VIRTIO_RING_BARE) == 0);
+            if (VIRTIO_LIKELY(slot >= 0)) {
+                counter_add(&net->tx.frames, 1);
+                counter_add(&net->tx.bytes, length);
+                return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0,
+                                         (flags & VIRTIO_NET_NO_KICK) == 0, slot);
+            }
         }
     }
     return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
@@ -685,23 +694,30 @@ int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
         return next_slowly(net, queue_pair);
     /* Where a frame is held already there is no need to look for more. */
     struct virtio_ring *ring = &net->tx.ring;
+    const struct virtio_slot *slots = net_tx_slots(net);
+    uint16_t mask = ring->slot_mask;
     if (ring->held != 0)
-        return ring_position(ring, ring_first_held(ring))->order;
+        return slots[ring_first_held(ring) & mask].order;
     /* One that has come back alone, and that is the next. */
     uint16_t before = ring->used_index;
     uint16_t after = (uint16_t)(before + 1);
-    if (!ring_is_bare(ring) || ring_is_stale_at(after) || ring->published == before)
+    const uint16_t *used_idx = ring->used_idx;
+    uint8_t state = flag_read(&ring->usable);
+    if ((state & VIRTIO_RING_BARE) == 0 || ring_is_stale_at(after) || ring->published == before)
         return next_slowly(net, queue_pair);
     const uint32_t *id = &ring_bare_element(ring, before)->id;
-    uint16_t number = ring_position(ring, before)->order;
-    if (shared_load_acquire16(ring->used_idx) != after || VIRTIO_UNLIKELY(shared_load32(id) != number))
+    uint16_t number = slots[before & mask].order;
+    if (shared_load_acquire16(used_idx) != after || VIRTIO_UNLIKELY(shared_load32(id) != number))
         return next_slowly(net, queue_pair);
     ring->used_index = after;
     ring->held = 1;
     counter_add(&net->tx.completed, 1);
     /* Its interrupt may have been for several. */
-    if (ring->interrupts && ring_rearm(ring, after) && VIRTIO_UNLIKELY(shared_load16(ring->used_idx) != after))
-        return next_slowly(net, queue_pair);
+    if (ring->interrupts && (state & VIRTIO_RING_EVENT) != 0) {
+        ring_rearm(ring, after);
+        if (VIRTIO_UNLIKELY(shared_load16(used_idx) != after))
+            return next_slowly(net, queue_pair);
+    }
     return number;
 }
 
@@ -731,10 +747,11 @@ int32_t virtio_net_tx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
 {
     if (VIRTIO_LIKELY(net != NULL && cookie != NULL && queue_pair == 0) && ring_is_bare(&net->tx.ring)) {
         struct virtio_ring *ring = &net->tx.ring;
+        struct virtio_slot *slots = net_tx_slots(net);
         uint16_t held = ring->held;
-        uint16_t number = ring_position(ring, ring_first_held(ring))->order;
+        uint16_t number = slots[ring_first_held(ring) & ring->slot_mask].order;
         if (VIRTIO_LIKELY(held != 0) && VIRTIO_LIKELY(number == slot)) {
-            struct virtio_slot *oldest = &ring_slots(ring)[number];
+            struct virtio_slot *oldest = &slots[number];
             uint32_t length = oldest->length;
             *cookie = oldest->cookie;
             oldest->length = 0;

@@ -6,12 +6,12 @@
 bool vn_ring_is_waited_for(const struct virtio_ring *ring)
 {
     return ring_is_usable(ring) && ring_is_undecided(ring) &&
-           ring_wishes(ring, ring->decided, (uint16_t)(ring->published - ring->decided));
+           ring_wishes(ring, ring->event_index, ring->decided, (uint16_t)(ring->published - ring->decided));
 }
 
 int32_t vn_ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport)
 {
-    return ring_decide(ring) ? vn_ring_notify(ring, transport, 1) : 0;
+    return ring_decide(ring, ring->event_index, ring->published) ? vn_ring_notify(ring, transport, 1) : 0;
 }
 
 /*
@@ -38,7 +38,7 @@ int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport 
     name(ring);
     ring->published = ring->avail_index;
     shared_store_release16(ring->avail_idx, ring->published);
-    if (VIRTIO_LIKELY(kick) && ring_decide(ring))
+    if (VIRTIO_LIKELY(kick) && ring_decide(ring, ring->event_index, ring->published))
         return vn_ring_notify(ring, transport, result);
     return result;
 }

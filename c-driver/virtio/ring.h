@@ -112,7 +112,7 @@ struct virtio_ring {
 #define VIRTIO_RING_USABLE   1u
 #define VIRTIO_RING_PLAIN    2u /* and its buffers are the driver's own and need no care but their places */
 #define VIRTIO_RING_BARE     4u /* the same of a ring whose buffers are all the caller's: a descriptor each, none ever reserved */
-#define VIRTIO_RING_EVENT    8u /* a bare one that has the event index */
+#define VIRTIO_RING_EVENT    8u /* and either of the two has the event index */
 
 VIRTIO_INLINE bool ring_is_usable(const struct virtio_ring *ring)
 {
@@ -308,9 +308,9 @@ int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport 
                         int32_t result) VIRTIO_HIDDEN;
 
 /* Whether the device wants to be told of any of the `fresh` entries from index `before` on, as far as its wish can be seen. */
-VIRTIO_INLINE bool ring_wishes(const struct virtio_ring *ring, uint16_t before, uint16_t fresh)
+VIRTIO_INLINE bool ring_wishes(const struct virtio_ring *ring, bool event_index, uint16_t before, uint16_t fresh)
 {
-    if (ring->event_index)
+    if (event_index)
         return (uint16_t)(shared_load16(ring->avail_event) - before) < fresh;
     return fresh != 0 && (shared_load16(&ring_used(ring)->flags) & VIRTQ_USED_NO_NOTIFY) == 0;
 }
@@ -323,14 +323,13 @@ VIRTIO_INLINE bool ring_wishes(const struct virtio_ring *ring, uint16_t before, 
  * it knew does that. So what was published to such a device stays undecided, and the next decision looks at the wish for it
  * again.
  */
-VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring)
+VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring, bool event_index, uint16_t published)
 {
     uint16_t before = ring->decided;
-    uint16_t published = ring->published;
     uint16_t fresh = (uint16_t)(published - before);
     /* Without it the load could pass the store of avail.idx, and driver and device each miss the other's word. */
     barrier_full();
-    if (VIRTIO_UNLIKELY(ring_wishes(ring, before, fresh)))
+    if (VIRTIO_UNLIKELY(ring_wishes(ring, event_index, before, fresh)))
         return true;
     bool busy = (uint16_t)(shared_load16(ring->used_idx) - before) >= fresh;
     if (VIRTIO_LIKELY(busy))
@@ -338,16 +337,18 @@ VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring)
     return false;
 }
 
-/* ring_hand_over and vn_ring_publish in one, for whoever posts one buffer: what the ring knows is read once. */
-VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct virtio_transport *transport, bool kick,
-                                        int32_t result)
+/* ring_hand_over and vn_ring_publish in one, for whoever posts one buffer and has read avail_index: what the ring knows is read
+ * once. */
+VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct virtio_transport *transport, uint16_t avail_index,
+                                        bool event_index, bool kick, int32_t result)
 {
-    ring_hand_over(ring);
+    uint16_t next = (uint16_t)(avail_index + 1);
+    ring->avail_index = next;
     if (VIRTIO_UNLIKELY(ring->unsettled != 0) || VIRTIO_UNLIKELY(!kick))
         return vn_ring_publish(ring, transport, kick, result);
-    ring->published = ring->avail_index;
-    shared_store_release16(ring->avail_idx, ring->avail_index);
-    return ring_decide(ring) ? vn_ring_notify(ring, transport, result) : result;
+    ring->published = next;
+    shared_store_release16(ring->avail_idx, next);
+    return ring_decide(ring, event_index, next) ? vn_ring_notify(ring, transport, result) : result;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ completion */
@@ -373,14 +374,11 @@ bool vn_ring_is_waited_for(const struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* Asks for an interrupt at the next completion, and tells whether there is one already. */
 bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* The same without the look, of a bare ring that asks for interrupts already, which only the event index takes back with each.
- * `next`: the counter of the next completion. Returns whether it was taken back: then what came before must be looked for. */
-VIRTIO_INLINE bool ring_rearm(struct virtio_ring *ring, uint16_t next)
+ * `next`: the counter of the next completion. What came before it must be looked for afterwards. */
+VIRTIO_INLINE void ring_rearm(struct virtio_ring *ring, uint16_t next)
 {
-    if (VIRTIO_UNLIKELY(!ring->event_index))
-        return false;
     shared_store16(&ring_avail(ring)->ring[(uint32_t)ring->slot_mask + 1], next);
     barrier_full();
-    return true;
 }
 
 /* Asks for no interrupt. */
