@@ -413,6 +413,15 @@ int32_t virtio_net_link(struct virtio_net *net);
  * virtio_net_tx_flush. */
 enum { VIRTIO_NET_NO_KICK = 1 /* see above */ };
 
+/* Of virtio_net_tx_post_one, for callers that have the transport themselves: a notification is the caller's to make, which spares
+ * the way through the transport's table. */
+enum {
+    VIRTIO_NET_OWN_KICK = 2,      /* flag: where the device wants to be notified, the result may say so instead */
+    VIRTIO_NET_KICK_DUE = 0x10000 /* in the result, beside the slot: notify the device of queue 1 now, as the transport's `notify`
+                                     does, before any other call of the transmit group. It is counted as made, and memory is
+                                     in order for it. Without this there is nothing to do */
+};
+
 /* Copies a frame into a slot and posts it. length: 14..info.tx_buffer_bytes. Errors: FRAME_EMPTY, FRAME_TOO_LONG,
  * NO_POOL, QUEUE_FULL. */
 int32_t virtio_net_send(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, const void *frame, uint32_t length);
@@ -453,7 +462,8 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
                            uint32_t count);
 
 /* virtio_net_tx_post for one frame, without a packet. Returns its slot. flags: VIRTIO_NET_NO_KICK, and of the frame
- * VIRTIO_NET_PACKET_HAS_HEADER. Errors: those of virtio_net_tx_post. */
+ * VIRTIO_NET_PACKET_HAS_HEADER; VIRTIO_NET_OWN_KICK, with which VIRTIO_NET_KICK_DUE may be added to the slot. Errors: those of
+ * virtio_net_tx_post. */
 int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie);
 

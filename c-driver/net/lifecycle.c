@@ -549,6 +549,7 @@ static void arrange(struct virtio_net *net)
     if (options->rx_buffer_bytes != VIRTIO_NET_NO_POOL)
         net->rx.pool_frame = options->rx_buffer_bytes;
     arrange_queue(net, tx, &net->tx.pool, 0, options->tx_slots, options->tx_buffer_bytes, 0);
+    net->rx.slots_at = VIRTIO_NET_STORAGE_FIXED + options->tx_slots * VIRTIO_NET_STORAGE_PER_SLOT;
     arrange_queue(net, rx, &net->rx.pool, options->tx_slots, options->rx_slots, options->rx_buffer_bytes, options->rx_headroom);
 }
 

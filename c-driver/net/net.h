@@ -61,6 +61,7 @@ struct net_rx {
     struct dma_pool pool;
     uint32_t pool_frame;
     uint32_t trust_header;
+    uint32_t slots_at; /* bytes from the driver's start to this direction's slots */
     /* The quick way to frames in memory of the caller, set where such memory is posted: who never does links none of it. */
     int32_t (*peek_external)(struct virtio_net *net, struct virtio_net_packet *packets, uint32_t count);
     uint64_t frames;
@@ -128,6 +129,11 @@ VIRTIO_INLINE const struct virtio_ring *net_ring(const struct virtio_net *net, u
 VIRTIO_INLINE struct virtio_slot *net_tx_slots(const struct virtio_net *net)
 {
     return (struct virtio_slot *)(void *)((uintptr_t)net + VIRTIO_NET_STORAGE_FIXED);
+}
+
+VIRTIO_INLINE struct virtio_slot *net_rx_slots(const struct virtio_net *net)
+{
+    return (struct virtio_slot *)(void *)((uintptr_t)net + net->rx.slots_at);
 }
 
 /* A frame of the caller's memory as the calls for packets read it; the fields that they write are left as they are. */

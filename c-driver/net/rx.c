@@ -623,13 +623,13 @@ int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
     if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
         return next_slowly(net, queue_pair);
     const struct virtio_ring *ring = &net->rx.ring;
-    if (VIRTIO_UNLIKELY(ring->held != 0) || VIRTIO_UNLIKELY(!ring_is_usable(ring)))
+    if (VIRTIO_UNLIKELY(ring->held != 0) || VIRTIO_UNLIKELY(!ring_is_bare(ring)))
         return next_slowly(net, queue_pair);
     uint16_t counter = ring->used_index;
     uint16_t posted = ring_usable_by_device(ring);
-    uint16_t oldest = ring_position(ring, counter)->order;
+    uint16_t oldest = net_rx_slots(net)[counter & ring->slot_mask].order;
     const uint16_t *used_idx = ring->used_idx;
-    const uint32_t *id = &ring_used_element(ring, counter)->id;
+    const uint32_t *id = &ring_bare_element(ring, counter)->id;
     uint16_t ready = (uint16_t)(shared_load_acquire16(used_idx) - counter);
     if (ready == 0)
         return VIRTIO_NET_ERROR_NOT_READY;
@@ -718,11 +718,12 @@ int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
     uint16_t posted = ring_usable_by_device(ring);
     const uint16_t *used_idx = ring->used_idx;
     const uint32_t *words = &ring_bare_element(ring, counter)->id;
-    struct virtio_slot *oldest = &ring_slots(ring)[slot & ring->slot_mask];
+    struct virtio_slot *slots = net_rx_slots(net);
+    uint16_t next_slot = slots[counter & ring->slot_mask].order;
+    struct virtio_slot *oldest = &slots[next_slot];
     uint32_t header_length = ring->header_length;
     uint32_t room = (oldest->length & VIRTIO_SLOT_LENGTH) - ETHERNET_HEADER_BYTES;
-    if (VIRTIO_UNLIKELY((ring->held | (ring_position(ring, counter)->order ^ slot)) != 0) ||
-        VIRTIO_UNLIKELY(ring_is_stale_at(next)))
+    if (VIRTIO_UNLIKELY((ring->held | (next_slot ^ slot)) != 0) || VIRTIO_UNLIKELY(ring_is_stale_at(next)))
         return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
     uint16_t more = (uint16_t)(shared_load_acquire16(used_idx) - next);
     if (VIRTIO_UNLIKELY(more >= posted)) /* none, or more than were posted */
@@ -835,13 +836,14 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
         uint8_t state = flag_read(&ring->usable);
         uint32_t header_length = ring->header_length;
         uint64_t address = device_address - header_length;
-        if (VIRTIO_LIKELY((state & VIRTIO_RING_BARE) != 0) && VIRTIO_LIKELY(!ring_is_full(ring)) &&
+        struct virtio_slot *slots = net_rx_slots(net);
+        uint16_t avail_index = ring->avail_index;
+        uint16_t number = slots[avail_index & ring->slot_mask].order;
+        struct virtio_slot *slot = &slots[number];
+        if (VIRTIO_LIKELY((state & VIRTIO_RING_BARE) != 0) && VIRTIO_LIKELY(slot_is_free(slot)) &&
             VIRTIO_LIKELY(length - ETHERNET_MIN_BUFFER <= NET_MAX_FRAME - ETHERNET_MIN_BUFFER) &&
             VIRTIO_LIKELY(!net_may_wrap(address))) {
-            uint16_t avail_index = ring->avail_index;
-            uint16_t number = ring_position(ring, avail_index)->order;
             struct virtq_descriptor *descriptor = &ring->descriptors[number];
-            struct virtio_slot *slot = &ring_slots(ring)[number];
             slot->cookie = cookie;
             slot->data = frame;
             slot->device_address = device_address;
@@ -851,7 +853,7 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
             descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
             descriptor->next = 0;
             return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0,
-                                     (flags & VIRTIO_NET_NO_KICK) == 0, number);
+                                     flags & RX_FLAGS, number);
         }
     }
     return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);

@@ -411,6 +411,8 @@ VIRTIO_INLINE int32_t post_external_quickly(struct virtio_net *net, const struct
         VIRTIO_UNLIKELY(packet->data == NULL) || VIRTIO_UNLIKELY(net_may_wrap(address)))
         return -1;
     uint16_t number = slots[avail_index & ring->slot_mask].order;
+    if (pooled ? VIRTIO_UNLIKELY(ring_is_full(ring)) : VIRTIO_UNLIKELY(!slot_is_free(&slots[number])))
+        return -1;
     struct virtq_descriptor *descriptor = &ring->descriptors[number];
     keep_external(ring, &slots[number], packet, pooled);
     descriptor->address = address;
@@ -428,9 +430,7 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
     if (VIRTIO_LIKELY(net != NULL && packets != NULL && (queue_pair | (flags & ~TX_FLAGS)) == 0) &&
         can_post(&net->tx.ring, flag_read(&net->tx.ring.usable))) {
         struct virtio_ring *ring = &net->tx.ring;
-        uint32_t room = ring_free(ring);
-        uint32_t limit = count < room ? count : room;
-        for (; done < limit; done++) {
+        for (; done < count; done++) {
             int32_t slot = post_external_quickly(net, &packets[done], ring->avail_index, ring->pooled);
             if (VIRTIO_UNLIKELY(slot < 0))
                 break;
@@ -445,15 +445,17 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
 }
 
 /* The flags of virtio_net_tx_post_one, of the call and of the frame. */
-#define POST_FLAGS (TX_FLAGS | (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER)
-_Static_assert((VIRTIO_NET_NO_KICK & VIRTIO_NET_PACKET_HAS_HEADER) == 0, "one word for both");
+#define POST_FLAGS (TX_FLAGS | (uint32_t)VIRTIO_NET_OWN_KICK | (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER)
+_Static_assert(POST_FLAGS == 7, "one word for both, with a mask that is an immediate");
+_Static_assert(VIRTIO_NET_KICK_DUE >= VIRTIO_NET_MAX_SLOTS, "one word for a slot and this");
 
 static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
                                        uint32_t length, uint64_t device_address, uint64_t cookie)
 {
     struct virtio_net_packet packet;
     net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
-    int32_t posted = transmit(net, queue_pair, flags & ~packet.flags, &packet, 1, WAY_EXTERNAL, post_external, 0, 0);
+    uint32_t others = flags & ~(packet.flags | (uint32_t)VIRTIO_NET_OWN_KICK);
+    int32_t posted = transmit(net, queue_pair, others, &packet, 1, WAY_EXTERNAL, post_external, 0, 0);
     return posted < 0 ? posted : packet.slot;
 }
 
@@ -463,7 +465,7 @@ int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
     if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~POST_FLAGS)) == 0)) {
         struct virtio_ring *ring = &net->tx.ring;
         uint8_t state = flag_read(&ring->usable);
-        if (can_post(ring, state) && VIRTIO_LIKELY(!ring_is_full(ring))) {
+        if (can_post(ring, state)) {
             struct virtio_net_packet packet;
             net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
             uint16_t avail_index = ring->avail_index;
@@ -471,8 +473,8 @@ int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
             if (VIRTIO_LIKELY(slot >= 0)) {
                 counter_add(&net->tx.frames, 1);
                 counter_add(&net->tx.bytes, length);
-                return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0,
-                                         (flags & VIRTIO_NET_NO_KICK) == 0, slot);
+                return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, flags,
+                                         slot);
             }
         }
     }

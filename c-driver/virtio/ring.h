@@ -191,6 +191,13 @@ VIRTIO_INLINE uint32_t ring_free(const struct virtio_ring *ring)
     return ring_size(ring) - (uint16_t)(ring_first_free(ring) - ring_first_held(ring));
 }
 
+/* Whether a slot of a bare ring is free: it has a length from when it is posted until its owner has the buffer back. The slot at
+ * avail_index is free wherever any is. */
+VIRTIO_INLINE bool slot_is_free(const struct virtio_slot *slot)
+{
+    return slot->length == 0;
+}
+
 /* Whether there is none, where none is reserved. */
 VIRTIO_INLINE bool ring_is_full(const struct virtio_ring *ring)
 {
@@ -337,18 +344,30 @@ VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring, bool event_index, uint1
     return false;
 }
 
-/* ring_hand_over and vn_ring_publish in one, for whoever posts one buffer and has read avail_index: what the ring knows is read
- * once. */
-VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct virtio_transport *transport, uint16_t avail_index,
-                                        bool event_index, bool kick, int32_t result)
+/* A notification that the caller of the driver makes as soon as it has the result: all but the store to the register. */
+VIRTIO_INLINE int32_t ring_leave_kick(struct virtio_ring *ring, uint16_t published, int32_t result)
 {
+    counter_add(&ring->kicks, 1);
+    ring->notified = ring->decided = published;
+    barrier_memory_before_io_write();
+    return result | VIRTIO_NET_KICK_DUE;
+}
+
+/* ring_hand_over and vn_ring_publish in one, for whoever posts one buffer and has read avail_index: what the ring knows is read
+ * once. The flags are VIRTIO_NET_NO_KICK and VIRTIO_NET_OWN_KICK. */
+VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct virtio_transport *transport, uint16_t avail_index,
+                                        bool event_index, uint32_t flags, int32_t result)
+{
+    bool kick = (flags & VIRTIO_NET_NO_KICK) == 0;
     uint16_t next = (uint16_t)(avail_index + 1);
     ring->avail_index = next;
     if (VIRTIO_UNLIKELY(ring->unsettled != 0) || VIRTIO_UNLIKELY(!kick))
         return vn_ring_publish(ring, transport, kick, result);
     ring->published = next;
     shared_store_release16(ring->avail_idx, next);
-    return ring_decide(ring, event_index, next) ? vn_ring_notify(ring, transport, result) : result;
+    if (VIRTIO_LIKELY(!ring_decide(ring, event_index, next)))
+        return result;
+    return (flags & VIRTIO_NET_OWN_KICK) != 0 ? ring_leave_kick(ring, next, result) : vn_ring_notify(ring, transport, result);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ completion */

@@ -476,12 +476,15 @@ const _: () = {
 };
 pub const VIRTIO_NET_NO_KICK: _bindgen_ty_7 = 1;
 pub type _bindgen_ty_7 = ::core::ffi::c_uint;
-pub const VIRTIO_NET_IRQ_RX: _bindgen_ty_8 = 1;
-pub const VIRTIO_NET_IRQ_TX: _bindgen_ty_8 = 2;
+pub const VIRTIO_NET_OWN_KICK: _bindgen_ty_8 = 2;
+pub const VIRTIO_NET_KICK_DUE: _bindgen_ty_8 = 65536;
 pub type _bindgen_ty_8 = ::core::ffi::c_uint;
-pub const VIRTIO_NET_EVENT_QUEUE: _bindgen_ty_9 = 1;
-pub const VIRTIO_NET_EVENT_CONFIG: _bindgen_ty_9 = 2;
+pub const VIRTIO_NET_IRQ_RX: _bindgen_ty_9 = 1;
+pub const VIRTIO_NET_IRQ_TX: _bindgen_ty_9 = 2;
 pub type _bindgen_ty_9 = ::core::ffi::c_uint;
+pub const VIRTIO_NET_EVENT_QUEUE: _bindgen_ty_10 = 1;
+pub const VIRTIO_NET_EVENT_CONFIG: _bindgen_ty_10 = 2;
+pub type _bindgen_ty_10 = ::core::ffi::c_uint;
 unsafe extern "C" {
     pub fn virtio_net_abi_version() -> u32;
     pub fn virtio_net_status_name(code: i32) -> *const ::core::ffi::c_char;

@@ -328,7 +328,8 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         unsafe { &(*device.as_ptr()).host.lock }
     }
 
-    #[cfg(feature = "alloc")]
+    /// What C calls. It is in no call while the driver can be borrowed.
+    #[inline]
     pub(crate) fn host(&mut self) -> &mut Host<T> {
         &mut self.host
     }

@@ -20,7 +20,11 @@ use super::virtio_drivers::{BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr, Re
 use crate::sys::*;
 use crate::{Error as DriverError, ErrorDetail};
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
+
+/// The queue of frames to be sent (virtio 1.2, 5.1.2).
+const QUEUE_TRANSMIT: u16 = 1;
 
 /// A virtio network card over the caller's buffers, with the interface of `virtio_drivers::device::net::VirtIONetRaw`.
 ///
@@ -31,8 +35,6 @@ pub struct VirtIONetRaw<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     net: Placed<NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>>,
     transport: PhantomData<T>,
     own: OwnBuffers,
-    /// Receive buffers that the caller has not completed.
-    posted: u16,
     header: u8,
     /// The device broke a rule and was reset, and nothing was posted since.
     is_reset: bool,
@@ -48,6 +50,9 @@ enum Reset {
     /// It does not confirm it, and may still use what it has.
     Pending,
 }
+
+/// Where a buffer was shared, for C to write when it comes back.
+type Cookie = MaybeUninit<PhysAddr>;
 
 /// What C needs to know of a buffer that was shared.
 #[derive(Clone, Copy)]
@@ -81,7 +86,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let options = options.interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
         let net = place(NetDevice::new_whole(transport, options).map_err(translate)?)?;
         let header = net.info().header_length as u8;
-        Ok(Self { net, transport: PhantomData, own: OwnBuffers::default(), posted: 0, header, is_reset: false })
+        Ok(Self { net, transport: PhantomData, own: OwnBuffers::default(), header, is_reset: false })
     }
 
     /// What was agreed with the device.
@@ -154,7 +159,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     #[inline]
     pub unsafe fn transmit_begin(&mut self, tx_buf: &[u8]) -> Result<u16> {
         let header = usize::from(self.header);
-        if tx_buf.len() < header {
+        // Too short is below 0, which is too long.
+        if tx_buf.len().wrapping_sub(header) > MOST_FRAME {
             return Err(Error::InvalidParam);
         }
         let buffer = NonNull::from(tx_buf);
@@ -184,14 +190,16 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// The buffer is the one that [`Self::transmit_begin`] returned the token for.
     #[inline]
     pub unsafe fn transmit_complete(&mut self, token: u16, tx_buf: &[u8]) -> Result<usize> {
-        let mut address = 0;
-        let mut flags = self.take_sent(token, &mut address);
+        let mut cookie = Cookie::uninit();
+        let mut flags = self.take_sent(token, &mut cookie);
         if flags < 0 {
-            flags = self.take_sent_later(token, &mut address);
+            flags = self.take_sent_later(token, &mut cookie);
         }
         if flags < 0 {
             return Err(Error::NotReady);
         }
+        // SAFETY: C wrote it, as there was no error.
+        let address = unsafe { cookie.assume_init() };
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
         unsafe { H::unshare(address, NonNull::from(tx_buf), BufferDirection::DriverToDevice) };
         if flags as u32 & VIRTIO_NET_PACKET_LOST != 0 { Err(Error::IoError) } else { Ok(0) }
@@ -224,9 +232,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
             // SAFETY: this is what was shared, and the driver did not take it.
             unsafe { H::unshare(address, buffer, BufferDirection::DeviceToDriver) };
         }
-        let slot = checked(code)?;
-        self.posted += 1;
-        Ok(slot)
+        checked(code)
     }
 
     /// The token of the next buffer that the device has filled, if there is one; or of one that [`Self::receive_complete`] ends with an error,
@@ -248,12 +254,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// The buffer is the one that [`Self::receive_begin`] returned the token for.
     #[inline]
     pub unsafe fn receive_complete(&mut self, token: u16, rx_buf: &mut [u8]) -> Result<(usize, usize)> {
-        let mut address = 0;
-        let mut length = self.take_received(token, &mut address);
+        let mut cookie = Cookie::uninit();
+        let mut length = self.take_received(token, &mut cookie);
         if length < 0 {
-            length = self.take_received_after(length, token, &mut address)?;
+            length = self.take_received_after(length, token, &mut cookie)?;
         }
-        self.posted -= 1;
+        // SAFETY: C wrote it, as there was no error.
+        let address = unsafe { cookie.assume_init() };
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
         unsafe { H::unshare(address, usable(self.header, rx_buf), BufferDirection::DeviceToDriver) };
         if length == 0 { Err(Error::IoError) } else { Ok((usize::from(self.header), length as usize)) }
@@ -296,7 +303,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// be, or was reset. The buffer is the caller's again in each case: where the device does not confirm a reset, the call does not
     /// return.
     pub fn receive_wait(&mut self, rx_buf: &mut [u8]) -> Result<(usize, usize)> {
-        if self.posted != 0 {
+        if self.has_posted_empty() {
             return Err(Error::AlreadyUsed);
         }
         // SAFETY: the buffer is not touched until the request has ended.
@@ -360,12 +367,17 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         checked(code)
     }
 
+    /// Returns the slot in its lowest 16 bits, or an error.
     #[inline]
     fn try_post(&mut self, posting: Posting) -> i32 {
         let Posting { frame, length, device_address, cookie } = posting;
-        let (net, flags) = (handle(&mut self.net), VIRTIO_NET_PACKET_HAS_HEADER);
+        let (net, flags) = (handle(&mut self.net), VIRTIO_NET_PACKET_HAS_HEADER | VIRTIO_NET_OWN_KICK);
         // SAFETY: header and frame stay as they are until the token is completed, by the promise of each caller.
-        unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) }
+        let code = unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) };
+        if code >= VIRTIO_NET_KICK_DUE as i32 {
+            self.net.host().transport.notify(QUEUE_TRANSMIT);
+        }
+        code
     }
 
     #[inline]
@@ -424,18 +436,18 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
 
     /// Ends the transmit request of a slot that has come back, and tells its cookie. Returns its flags, or an error.
     #[inline]
-    fn take_sent(&mut self, slot: u16, cookie: &mut u64) -> i32 {
+    fn take_sent(&mut self, slot: u16, cookie: &mut Cookie) -> i32 {
         if self.own.any_posted() && self.own.has(slot) {
             return VIRTIO_NET_ERROR_SLOT;
         }
         // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_tx_take_one(self.net.quiet_handle(), 0, slot.into(), cookie) }
+        unsafe { virtio_net_tx_take_one(self.net.quiet_handle(), 0, slot.into(), cookie.as_mut_ptr()) }
     }
 
     /// The same after a look at what has come back.
     #[cold]
     #[inline(never)]
-    fn take_sent_later(&mut self, slot: u16, cookie: &mut u64) -> i32 {
+    fn take_sent_later(&mut self, slot: u16, cookie: &mut Cookie) -> i32 {
         let _ = self.look_for_sent();
         let _ = self.poll_transmit();
         self.take_sent(slot, cookie)
@@ -443,15 +455,15 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
 
     /// Ends the receive request of a slot that is next, or lost, and tells its cookie. Returns the frame's length, or an error.
     #[inline]
-    fn take_received(&mut self, slot: u16, cookie: &mut u64) -> i32 {
+    fn take_received(&mut self, slot: u16, cookie: &mut Cookie) -> i32 {
         // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_rx_take_one(self.net.quiet_handle(), 0, slot.into(), cookie) }
+        unsafe { virtio_net_rx_take_one(self.net.quiet_handle(), 0, slot.into(), cookie.as_mut_ptr()) }
     }
 
     /// The same after an error. A device that is found to be broken is reset, and then the buffer is lost.
     #[cold]
     #[inline(never)]
-    fn take_received_after(&mut self, mut code: i32, slot: u16, cookie: &mut u64) -> Result<i32> {
+    fn take_received_after(&mut self, mut code: i32, slot: u16, cookie: &mut Cookie) -> Result<i32> {
         if code == VIRTIO_NET_ERROR_SLOT {
             return Err(Error::WrongToken);
         }
@@ -466,6 +478,15 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         self.reset();
         let length = self.take_received(slot, cookie);
         if length < 0 { Err(Error::NotReady) } else { Ok(length) }
+    }
+
+    /// Whether there are receive buffers that the caller has not completed: the device's, or lost.
+    fn has_posted_empty(&self) -> bool {
+        let net = self.net.shared_handle();
+        // SAFETY: the handle is that of a driver, here and below.
+        let of_device = unsafe { virtio_net_rx_oldest(net, 0) };
+        // SAFETY: as above.
+        of_device >= 0 || unsafe { virtio_net_rx_next(net, 0) } >= 0
     }
 
     /// [`Self::poll_receive`] where no buffer is filled, or the device broke a rule: then the oldest one is up.

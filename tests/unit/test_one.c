@@ -274,6 +274,67 @@ static void no_interrupts(void **state)
     }
 }
 
+static uint64_t notified(const struct fixture *f)
+{
+    return f->model->queue[MODEL_TX].notifications;
+}
+
+/* A notification that the caller may make is made once, by one of the two, and counted once. On a device that is awake it is nobody's. */
+static void own_notifications(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 2 * ROUNDS; round++) {
+        begin(f, round, round >= ROUNDS);
+        uint64_t one_descriptor = MODEL_FEATURE(VERSION_1) | MODEL_FEATURE(ANY_LAYOUT);
+        bool quick = round % 2 == 0 && (info_of(f).features & one_descriptor) != 0;
+        for (uint32_t i = 0; i < 300; i++) {
+            uint64_t before = notified(f);
+            frame_fill(frame_of(0), FRAME_MIN, i);
+            int32_t posted = post(f, VIRTIO_NET_OWN_KICK, 0, FRAME_MIN);
+            int32_t slot = posted & 0xffff;
+            assert_true(posted == slot || posted == (slot | VIRTIO_NET_KICK_DUE));
+            assert_int_equal(statistics_of(f).tx_kicks, before + 1);
+            assert_true(posted != slot || !quick || i < SLOTS); /* the first ones write the available ring */
+            if (posted != slot) {
+                assert_int_equal(notified(f), before);
+                assert_int_equal(virtio_net_tx_next(f->net, 0), VIRTIO_NET_ERROR_NOT_READY);
+                device_notify(f->model, MODEL_TX);
+            }
+            assert_int_equal(notified(f), before + 1);
+            assert_sent(f, FRAME_MIN, i);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+            assert_sent_back(f, slot, 0, VIRTIO_NET_PACKET_EXTERNAL);
+        }
+        uint64_t before = notified(f);
+        int32_t slot = post(f, VIRTIO_NET_NO_KICK | VIRTIO_NET_OWN_KICK, 0, FRAME_MIN);
+        assert_in_range(slot, 0, SLOTS - 1);
+        f->model->hold_tx = true;
+        assert_int_equal(virtio_net_tx_flush(f->net, 0, 0), 1);
+        assert_int_equal(model_tx_complete(f->model, 1), 1);
+        assert_int_equal(statistics_of(f).tx_rekicks, 0);
+        assert_true(notified(f) == before + 1 && statistics_of(f).tx_kicks == notified(f));
+        take_down(f);
+    }
+}
+
+/* The same of a device that is awake. */
+static void no_own_notification(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round & ~4u, false);
+        f->model->hold_tx = true;
+        f->model->late_event = true;
+        assert_true(post(f, 0, 0, FRAME_MIN) >= 0);
+        uint64_t before = notified(f);
+        for (uint32_t i = 1; i < SLOTS; i++)
+            assert_in_range(post(f, VIRTIO_NET_OWN_KICK, i, FRAME_MIN), 0, SLOTS - 1);
+        assert_int_equal(notified(f), before);
+        assert_int_equal(statistics_of(f).tx_kicks, before);
+        take_down(f);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------------------ bad callers */
 
 static void bad_transmit_arguments(void **state)
@@ -288,7 +349,7 @@ static void bad_transmit_arguments(void **state)
         assert_int_equal(virtio_net_tx_post_one(NULL, 0, 0, frame, 60, address, 1), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
         assert_int_equal(virtio_net_tx_post_one(f->net, 1, 0, frame, 60, address, 1), VIRTIO_NET_ERROR_QUEUE_PAIR);
         for (uint32_t flag = 2; flag != 0; flag *= 2)
-            if (flag != VIRTIO_NET_PACKET_HAS_HEADER)
+            if (flag != VIRTIO_NET_PACKET_HAS_HEADER && flag != VIRTIO_NET_OWN_KICK)
                 assert_int_equal(virtio_net_tx_post_one(f->net, 0, flag, frame, 60, address, 1), VIRTIO_NET_ERROR_FLAGS);
         assert_int_equal(virtio_net_tx_post_one(f->net, 0, 0, NULL, 60, address, 1), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
         assert_int_equal(virtio_net_tx_post_one(f->net, 0, 0, frame, 0, address, 1), VIRTIO_NET_ERROR_FRAME_EMPTY);
@@ -632,8 +693,8 @@ static void bad_headers(void **state)
 }
 
 TEST_PROGRAM(OVER_VARIANTS(one_at_a_time), OVER_VARIANTS(deep), OVER_VARIANTS(filled_in_any_order), OVER_VARIANTS(interrupts),
-             OVER_VARIANTS(no_interrupt_is_lost), OVER_VARIANTS(no_interrupts), OVER_VARIANTS(bad_transmit_arguments),
-             OVER_VARIANTS(bad_receive_arguments), OVER_VARIANTS(receive_pool), OVER_VARIANTS(beside_a_pool),
-             OVER_VARIANTS(stop_loses_buffers), OVER_VARIANTS(bad_transmit_elements), OVER_VARIANTS(twice),
-             OVER_VARIANTS(bad_receive_elements), OVER_VARIANTS(nothing_posted), OVER_VARIANTS(bad_lengths),
-             OVER_VARIANTS(bad_headers))
+             OVER_VARIANTS(no_interrupt_is_lost), OVER_VARIANTS(no_interrupts), OVER_VARIANTS(own_notifications),
+             OVER_VARIANTS(no_own_notification), OVER_VARIANTS(bad_transmit_arguments), OVER_VARIANTS(bad_receive_arguments),
+             OVER_VARIANTS(receive_pool), OVER_VARIANTS(beside_a_pool), OVER_VARIANTS(stop_loses_buffers),
+             OVER_VARIANTS(bad_transmit_elements), OVER_VARIANTS(twice), OVER_VARIANTS(bad_receive_elements),
+             OVER_VARIANTS(nothing_posted), OVER_VARIANTS(bad_lengths), OVER_VARIANTS(bad_headers))
