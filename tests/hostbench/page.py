@@ -104,7 +104,7 @@ def run_part(results):
     known, values = results.values["versions"], results.values
     tools = ", ".join(["DPDK " + known["dpdk_package"], known["compiler"], known["valgrind"], "Linux " + known["kernel"]])
     text = [f"{tools}, on {known['processor']} with {values['processors']} processors; the driver at {known['commit']}.",
-            f"{values['rounds']} rounds of {values['frames']:,} frames.",
+            f"Rounds: {values['rounds']}, frames of each measurement: {values['frames']:,}.",
             f"Load average {values['load_before'][0]:.1f} before the run, {values['load_after'][0]:.1f} after it."]
     all_of_them = sum(bool(row.get("apart_ns")) for row in results.rows)
     found = [apart for bounds in results.distances() if (apart := results.apart(bounds))]
@@ -134,11 +134,12 @@ def summary_table(results, bounds):
         for _, value in TIMES:
             what = ("groups", length, copying, bounds, value)
             line += [number(results.median(OURS.name, *what)), number(results.median(EQUAL.name, *what)), best(results, *what)]
-        lines.append(line)
+        if any(line[1:]):
+            lines.append(line)
     header = [heading(results, bounds)]
     for name, _ in TIMES:
         header += [f"{name}: virtio_net", EQUAL.name, "DPDK's quickest"]
-    return table(header, lines)
+    return table(header, lines) if lines else ""
 
 
 def walls_summary(results, bounds):
@@ -218,7 +219,7 @@ PARTS = {"run": run_part, "summary": summary_part, "tables": tables_part, "instr
 def text(values):
     """All parts, for the terminal."""
     results = Results(values)
-    return "\n\n".join(part(results) for part in PARTS.values()) + "\n"
+    return "\n\n".join(filter(None, (part(results) for part in PARTS.values()))) + "\n"
 
 
 def fill(page, values):
