@@ -548,6 +548,10 @@ stage_rust() {
     # The examples in the documentation run in the other two, over one version each.
     for_host test --locked -p virtio-net-c --all-features --all-targets || failed=1
     for_host test --locked -p virtio-net-c --no-default-features --features alloc,virtio-drivers-0_13 || failed=1
+    # What the stack is used for shows with optimisation only.
+    for_host test --locked --release -p virtio-net-c --test footprint || failed=1
+    for_host test --locked --release -p virtio-net-c --no-default-features --features virtio-drivers-0_12 \
+        --test footprint || failed=1
     limit 600 "$rust_bin/cargo" test --locked -p virtio-net-c --test consumer -- --ignored || failed=1
     for_host test --locked -p levitate-utils || failed=1
     for_host run --locked -p xtask -- check || failed=1

@@ -16,6 +16,7 @@ use super::pool::Pool;
 use super::translate::{MIN_BUFFER_LEN, MOST_FRAME, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
 use super::virtio_drivers::{BufferDirection, Error, Hal, Result};
+use crate::heap::room;
 use crate::sys::*;
 use crate::{Error as DriverError, ErrorDetail};
 use alloc::boxed::Box;
@@ -47,8 +48,6 @@ struct Batches {
     /// Slots of recycled buffers that C does not have back yet: `back[..recycled]`.
     back: Packets,
 }
-
-const NO_PACKETS: Packets = [const { MaybeUninit::uninit() }; AHEAD];
 
 /// A virtio network card, with the interface of `virtio_drivers::device::net::VirtIONet`.
 ///
@@ -86,7 +85,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// is not taken.
     ///
     /// # Errors
-    /// `InvalidParam` where `buf_len` is below 1,526; `DmaError` where the `Hal` has no memory, or the heap none for the driver's state;
+    /// `InvalidParam` where `buf_len` is below 1,526; `DmaError` where the `Hal` or the heap has no memory;
     /// `ConfigSpaceTooSmall`; `IoError` where the device does not keep to the rules.
     pub fn new(transport: T, buf_len: usize) -> Result<Self> {
         Self::with_options(transport, buf_len, Options::new())
@@ -109,12 +108,19 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let options = options.interrupts(VIRTIO_NET_IRQ_RX);
         let options =
             options.original_features().with_some_mac().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
-        let net = place(NetDevice::new_whole(transport, options).map_err(translate)?)?;
+        // Memory first: where there is none, nothing is asked of the device.
+        let batches = room::<Batches>().ok_or(Error::DmaError)?;
+        // SAFETY: each part of it is `MaybeUninit`.
+        let batches = unsafe { batches.assume_init() };
+        let pool = Pool::new(QUEUE_SIZE, H::dma_dealloc).ok_or(Error::DmaError)?;
+        let mut net = place(transport, options)?;
+        // SAFETY: the pool is new.
+        unsafe { pool.make_room(net.host().receive_blocks()) }.ok_or(Error::DmaError)?;
         let mut drop_in = Self {
             net: ManuallyDrop::new(net),
             transport: PhantomData,
-            pool: Pool::new(QUEUE_SIZE, H::dma_dealloc),
-            batches: Box::new(Batches { ahead: NO_PACKETS, back: NO_PACKETS }),
+            pool: NonNull::from(Box::leak(pool)),
+            batches,
             kept: 0,
             many: 0,
             away: 0,
@@ -182,8 +188,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// the caller's.
     ///
     /// # Errors
-    /// `IoError` where the device does not come up. It may be tried again. A device that comes up with queues of another size is refused while
-    /// buffers are lent or frames wait that were received before: receive and return all of them, then try again.
+    /// `IoError` where the device does not come up, `DmaError` where it comes up with larger queues and there is no memory for
+    /// them. It may be tried again. A device that comes up with queues of another size is refused while buffers are lent or
+    /// frames wait that were received before: receive and return all of them, then try again.
     pub fn recover(&mut self) -> Result {
         // What is given back here cannot stand in the way of another number of slots. A broken queue says so, which is why we are here.
         let _ = self.harvest();
@@ -197,7 +204,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.reap().map_err(translate)?;
         self.net.recover().map_err(translate)?;
         self.adopt_sizes();
-        Ok(())
+        self.make_room()
     }
 
     /// Acknowledges the interrupt and tells what it was about.
@@ -310,6 +317,17 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
 
 /// What the driver's `Drop` and the public calls are made of.
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> {
+    /// The receive pool may be a larger one after a recovery. Nothing of it is lent yet, so without room to keep it the device is
+    /// stopped again.
+    fn make_room(&mut self) -> Result {
+        let blocks = self.net.host().receive_blocks();
+        // SAFETY: the pool lives until the driver releases it.
+        unsafe { self.pool.as_ref().make_room(blocks) }.ok_or(Error::DmaError).inspect_err(|_| {
+            // SAFETY: the handle is that of a driver.
+            let _ = unsafe { virtio_net_stop(handle(&mut self.net)) };
+        })
+    }
+
     /// The numbers of slots may differ after a recovery.
     fn adopt_sizes(&mut self) {
         let info = self.net.info();

@@ -209,16 +209,34 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     /// # Errors
     /// What `virtio_net_init` documents. The transport is dropped, unless the device may still use memory.
     pub fn new(transport: T, options: Options) -> Result<Self, Error> {
-        Self::set_up_over(transport, options, Tables::<H, T>::SHARED)
+        Self::made(transport, |device| device.set_up_over(options, Tables::<H, T>::SHARED))
     }
 
-    /// The same for a driver that is never split for longer than a call: its transport needs no lock.
-    pub(crate) fn new_whole(transport: T, options: Options) -> Result<Self, Error> {
-        Self::set_up_over(transport, options, Tables::<H, T>::WHOLE)
+    /// The same for a driver that is never split for longer than a call, so that its transport needs no lock, in its place.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn set_up_whole_in(
+        place: &mut MaybeUninit<Self>,
+        transport: T,
+        options: Options,
+    ) -> Result<(), Error> {
+        let device = place.as_mut_ptr();
+        // SAFETY: it is a field of the place.
+        unsafe { (&raw mut (*device).host).write(Host::new(transport)) };
+        // SAFETY: the host was just written, and the storage may hold anything.
+        let device = unsafe { &mut *device };
+        let done = device.set_up_over(options, Tables::<H, T>::WHOLE);
+        done.inspect_err(|error| device.drop_transport_if_quiet(error.code()))
     }
 
-    fn set_up_over(transport: T, options: Options, table: &'static virtio_net_transport) -> Result<Self, Error> {
-        Self::set_up(transport, options, |storage, bytes, host, wanted| {
+    /// The same for one that is [`Self::vacant`]. After an error it must not be dropped, but what is returned with it.
+    #[cfg(not(feature = "alloc"))]
+    pub(crate) fn set_up_whole(&mut self, options: Options) -> Result<(), (Error, Option<T>)> {
+        let done = self.set_up_over(options, Tables::<H, T>::WHOLE);
+        done.map_err(|error| (error, self.transport_if_quiet(error.code())))
+    }
+
+    fn set_up_over(&mut self, options: Options, table: &'static virtio_net_transport) -> Result<(), Error> {
+        self.set_up(options, |storage, bytes, host, wanted| {
             let (transport, platform) = (table, Tables::<H, T>::PLATFORM);
             // SAFETY: the storage is aligned and of the size told, the tables are static, and the context is the host that they
             // expect.
@@ -240,43 +258,57 @@ impl<H: Hal, const TX: usize, const RX: usize> NetDevice<H, Mmio, TX, RX> {
     /// 512 bytes or to the end of the device's configuration space, for as long as the driver lives. Nobody else uses the device
     /// meanwhile.
     pub unsafe fn new_mmio(registers: NonNull<u8>, options: Options) -> Result<Self, Error> {
-        Self::set_up(Mmio(()), options, |storage, bytes, host, wanted| {
+        let init = |storage, bytes, host, wanted: &_| {
             let (version, registers) = (VIRTIO_NET_ABI_VERSION, registers.as_ptr().cast());
             let platform = Tables::<H, Mmio>::PLATFORM;
             // SAFETY: as for `new`; the registers are what the caller promises.
             unsafe { virtio_net_init_mmio_versioned(version, storage, bytes, registers, platform, host, wanted) }
-        })
+        };
+        Self::made(Mmio(()), |device| device.set_up(options, init))
     }
 }
 
 impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
-    /// What the constructors share. `init` calls C with the storage, its bytes, the context and the options.
+    /// What [`Self::set_up`] makes a driver of, and what must not be dropped before. The storage holds anything: C clears what it
+    /// uses of it.
+    #[inline(always)]
+    pub(crate) fn vacant(transport: T) -> Self {
+        let storage = Storage {
+            fixed: [const { Word::uninit() }; FIXED_WORDS],
+            tx: [const { [const { Word::uninit() }; SLOT_WORDS] }; TX],
+            rx: [const { [const { Word::uninit() }; SLOT_WORDS] }; RX],
+        };
+        Self { storage, host: Host::new(transport), hal: PhantomData }
+    }
+
+    /// The driver, set up in the result, which is not moved.
+    #[inline(always)]
+    fn made(transport: T, set_up: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<Self, Error> {
+        let mut made = Ok(Self::vacant(transport));
+        if let Ok(device) = &mut made
+            && let Err(error) = set_up(device)
+        {
+            let transport = device.transport_if_quiet(error.code());
+            // SAFETY: what was not set up is not dropped.
+            unsafe { (&raw mut made).write(Err(error)) };
+            drop(transport);
+        }
+        made
+    }
+
+    /// What the constructors share. `init` calls C with the storage, its bytes, the context and the options. After an error the
+    /// value must not be dropped, only its transport.
     fn set_up(
-        transport: T,
+        &mut self,
         options: Options,
         init: impl FnOnce(*mut virtio_net, u64, *mut c_void, &virtio_net_options) -> i32,
-    ) -> Result<Self, Error> {
-        let mut device = ManuallyDrop::new(Self {
-            storage: Storage {
-                fixed: [Word::zeroed(); FIXED_WORDS],
-                tx: [[Word::zeroed(); SLOT_WORDS]; TX],
-                rx: [[Word::zeroed(); SLOT_WORDS]; RX],
-            },
-            host: Host::new(transport),
-            hal: PhantomData,
-        });
+    ) -> Result<(), Error> {
         let wanted = virtio_net_options { tx_slots: slots(TX), rx_slots: slots(RX), ..options.0 };
         let bytes = size_of::<Storage<TX, RX>>() as u64;
-        let context: *mut c_void = (&raw mut device.host).cast();
+        let context: *mut c_void = (&raw mut self.host).cast();
         context.expose_provenance();
-        let code = init((&raw mut device.storage).cast(), bytes, context, &wanted);
-        match Error::check(code) {
-            Ok(_) => Ok(ManuallyDrop::into_inner(device)),
-            Err(error) => {
-                device.drop_transport_if_quiet(code);
-                Err(error)
-            }
-        }
+        let code = init((&raw mut self.storage).cast(), bytes, context, &wanted);
+        Error::check(code).map(drop)
     }
 
     /// The handle, with the context set to where the host is now.
@@ -673,11 +705,22 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
     /// Drops the transport, unless the device was left in a state in which it may still use memory: the drop of a transport
     /// may wait for the device without a limit.
     fn drop_transport_if_quiet(&mut self, code: i32) {
-        let unconfirmed = code == VIRTIO_NET_ERROR_RESET_TIMEOUT || code == VIRTIO_NET_ERROR_DEVICE_GONE;
-        if !unconfirmed && self.host.blocks == 0 {
+        if self.is_quiet(code) {
             // SAFETY: the driver is at its end and uses the transport no more; nobody else drops it.
             unsafe { ManuallyDrop::drop(&mut self.host.transport) };
         }
+    }
+
+    /// The transport that is to be dropped then, when this value is gone.
+    fn transport_if_quiet(&mut self, code: i32) -> Option<T> {
+        // SAFETY: as above.
+        self.is_quiet(code).then(|| unsafe { ManuallyDrop::take(&mut self.host.transport) })
+    }
+
+    /// Whether the device uses no memory of a driver whose end, or failed beginning, had this result.
+    fn is_quiet(&self, code: i32) -> bool {
+        let unconfirmed = code == VIRTIO_NET_ERROR_RESET_TIMEOUT || code == VIRTIO_NET_ERROR_DEVICE_GONE;
+        !unconfirmed && self.host.blocks == 0
     }
 }
 

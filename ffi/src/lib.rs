@@ -123,6 +123,8 @@ static CARDS: core::sync::atomic::AtomicU16 = core::sync::atomic::AtomicU16::new
 struct Readme;
 
 mod error;
+#[cfg(all(feature = "alloc", any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13")))]
+mod heap;
 mod layout;
 
 pub use error::{Error, ErrorDetail, abi_version};

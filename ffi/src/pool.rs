@@ -2,6 +2,7 @@
 
 use super::virtio_drivers::PhysAddr;
 use crate::atomics::{AtomicBool, AtomicCount, AtomicU32, Count, Ordering};
+use crate::heap::room;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
@@ -10,8 +11,8 @@ use core::ptr::NonNull;
 /// `Hal::dma_dealloc`.
 pub(crate) type Dealloc = unsafe fn(PhysAddr, NonNull<u8>, usize) -> i32;
 
-/// The driver's own part in the number of users. Buffers change that number by less: those that were lent make it smaller by a slot each, and those
-/// on their way out larger by a processor each.
+/// The driver's own part in the number of users. Buffers change that number by less: those that were lent make it smaller by a
+/// slot each, and those on their way out larger by a processor each.
 const DRIVER: Count = 1 << (Count::BITS - 2);
 
 /// Lives until the driver and the last buffer are gone.
@@ -19,15 +20,18 @@ const DRIVER: Count = 1 << (Count::BITS - 2);
 /// A buffer that is recycled touches nothing here. One that is dropped sets its slot's bit, which the driver looks for when
 /// it runs dry, and then takes itself off the number of users.
 pub(crate) struct Pool {
-    /// `DRIVER`, less the buffers that were dropped, plus those of them that the driver has found. At its end the driver takes its part off and adds
-    /// the buffers that it lent and neither got back nor found: what is left then is the buffers that are still somewhere. Each term is a number of
-    /// slots, however many buffers there were over time, so a word of 32 bits holds it for ever.
+    /// `DRIVER`, less the buffers that were dropped, plus those of them that the driver has found. At its end the driver takes
+    /// its part off and adds the buffers that it lent and neither got back nor found: what is left then is the buffers that are
+    /// still somewhere. Each term is a number of slots, however many buffers there were over time, so a word of 32 bits holds it
+    /// for ever.
     users: AtomicCount,
     /// Some bit of `returned` is set.
     any_returned: AtomicBool,
     /// A bit for each slot whose buffer was dropped.
     returned: Box<[AtomicU32]>,
-    /// DMA memory that goes back to the `Hal` with the last buffer.
+    /// DMA memory that goes back to the `Hal` with the last buffer. The driver's end must not need the heap, so there is room
+    /// since the memory was asked for: for each block of it. How many that are the `Hal` decides, a block for each slot at most,
+    /// but a few slots share one where it has some pages together.
     kept: UnsafeCell<Vec<(PhysAddr, NonNull<u8>, usize)>>,
     dealloc: Dealloc,
 }
@@ -36,18 +40,32 @@ pub(crate) struct Pool {
 impl core::panic::RefUnwindSafe for Pool {}
 
 impl Pool {
-    /// A pool for so many slots, and `dealloc` of the `Hal` that its memory is from.
-    pub(crate) fn new(slots: usize, dealloc: Dealloc) -> NonNull<Self> {
-        // The driver's end must not need the heap: room for a block a slot, which is more than there can be.
-        let kept = Vec::with_capacity(slots);
-        let pool = Box::new(Self {
+    /// A pool for so many slots, and `dealloc` of the `Hal` that its memory is from. `None` where the heap has no memory for it.
+    pub(crate) fn new(slots: usize, dealloc: Dealloc) -> Option<Box<Self>> {
+        let words = slots.div_ceil(32);
+        let mut returned = Vec::new();
+        returned.try_reserve_exact(words).ok()?;
+        returned.extend((0..words).map(|_| AtomicU32::new(0)));
+        let mut pool = room()?;
+        pool.write(Self {
             users: AtomicCount::new(DRIVER),
             any_returned: AtomicBool::new(false),
-            returned: (0..slots.div_ceil(32)).map(|_| AtomicU32::new(0)).collect(),
-            kept: UnsafeCell::new(kept),
+            returned: returned.into_boxed_slice(),
+            kept: UnsafeCell::new(Vec::new()),
             dealloc,
         });
-        NonNull::from(Box::leak(pool))
+        // SAFETY: it was just written.
+        Some(unsafe { pool.assume_init() })
+    }
+
+    /// Makes room to [`Pool::keep`] so many blocks of memory. `None` where the heap has no memory for that.
+    ///
+    /// # Safety
+    /// Only the driver calls it, before [`Pool::release_driver`].
+    pub(crate) unsafe fn make_room(&self, blocks: usize) -> Option<()> {
+        // SAFETY: buffers do not look at it before the driver has released the pool.
+        let kept = unsafe { &mut *self.kept.get() };
+        kept.try_reserve_exact(blocks).ok()
     }
 
     /// Takes over memory of the receive pool, to be given back with the last buffer.
@@ -67,8 +85,8 @@ impl Pool {
     pub(crate) fn give_back(&self, slot: u16) {
         let (word, bit) = (usize::from(slot / 32), 1 << (slot % 32));
         if let Some(word) = self.returned.get(word) {
-            // Release: the last reads and writes of the frame come before the driver posts its buffer again. Acquire: the flag below is
-            // set after the driver cleared it, if the driver has looked at this word before.
+            // Release: the last reads and writes of the frame come before the driver posts its buffer again. Acquire: the flag
+            // below is set after the driver cleared it, if the driver has looked at this word before.
             word.fetch_or(bit, Ordering::AcqRel);
             self.any_returned.store(true, Ordering::Release);
         }
@@ -94,8 +112,8 @@ impl Pool {
                 bits &= bits - 1;
             }
         }
-        // Some of them may not have released the pool yet, and do that later, after the driver's own end even. Relaxed: nobody learns
-        // anything from this number, and it does not come between a release and who acquires it.
+        // Some of them may not have released the pool yet, and do that later, after the driver's own end even. Relaxed: nobody
+        // learns anything from this number, and it does not come between a release and who acquires it.
         self.users.fetch_add(found, Ordering::Relaxed);
     }
 
@@ -113,7 +131,8 @@ impl Pool {
         unsafe { Self::release(pool, -1) };
     }
 
-    /// Ends the driver's part in the pool. `lent` is the buffers that were lent and neither recycled nor found by [`Pool::harvest`].
+    /// Ends the driver's part in the pool. `lent` is the buffers that were lent and neither recycled nor found by
+    /// [`Pool::harvest`].
     ///
     /// # Safety
     /// The caller is the driver, and uses the pool no more.

@@ -13,7 +13,7 @@
 //! - Dropping the driver takes every buffer back from the device, and from the `Hal`.
 
 use super::driver::{Info, NetDevice, Options, Statistics};
-use super::placed::{Placed, handle, place};
+use super::placed::{Placed, handle, owner_of};
 use super::translate::{MIN_BUFFER_LEN, MOST_FRAME, WAIT_LOOKS, check_queue_size, translate};
 use super::virtio_drivers::transport::{InterruptStatus, Transport};
 use super::virtio_drivers::{BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr, Result};
@@ -84,9 +84,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let options = Options::new().original_features().with_some_mac().without_pools().trust_header();
         // As the original, until it is told not to.
         let options = options.interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
-        let net = place(NetDevice::new_whole(transport, options).map_err(translate)?)?;
-        let header = net.info().header_length as u8;
-        Ok(Self { net, transport: PhantomData, own: OwnBuffers::default(), header, is_reset: false })
+        let own = OwnBuffers::default;
+        let raw = |net| Self { net, transport: PhantomData, own: own(), header: 0, is_reset: false };
+        owner_of(transport, options, raw, |raw| &mut raw.net, |raw| raw.header = raw.net.info().header_length as u8)
     }
 
     /// What was agreed with the device.

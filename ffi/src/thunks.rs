@@ -44,20 +44,35 @@ pub(crate) struct Host<T> {
     pub(crate) lock: Lock<Pool>,
     /// Blocks of DMA memory that the driver has; after its end, that the device may still write. Counted where a transport asks
     /// for it when it is dropped.
-    pub(crate) blocks: isize,
+    pub(crate) blocks: i32,
+    /// Blocks of the receive pool.
+    receive_blocks: i32,
 }
 
 impl<T> Host<T> {
     pub(crate) fn new(transport: T) -> Self {
-        Self { transport: ManuallyDrop::new(transport), lock: Lock::new(), blocks: 0 }
+        Self { transport: ManuallyDrop::new(transport), lock: Lock::new(), blocks: 0, receive_blocks: 0 }
     }
 
+    /// Blocks of DMA memory that the receive pool consists of now.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn receive_blocks(&self) -> usize {
+        self.receive_blocks as usize
+    }
+
+    /// Counts a block that was taken or given back, with the `flags` of that.
+    ///
     /// # Safety
     /// `context` is the host of a driver that is borrowed as a whole.
-    unsafe fn count(context: *mut c_void, change: isize) {
+    unsafe fn count(context: *mut c_void, flags: u32, change: i32) {
+        let host = host_of::<T>(context);
         if needs_drop::<T>() {
             // SAFETY: by the caller's promise; no reference to the field is held.
-            unsafe { (*host_of::<T>(context)).blocks += change };
+            unsafe { (*host).blocks += change };
+        }
+        if flags & VIRTIO_NET_DMA_RECEIVE_POOL != 0 {
+            // SAFETY: as above.
+            unsafe { (*host).receive_blocks += change };
         }
     }
 }
@@ -138,7 +153,7 @@ unsafe extern "C" fn dma_alloc<H: Hal, T>(
     bytes: u32,
     _alignment: u32,
     direction: u32,
-    _flags: u32,
+    flags: u32,
     memory: *mut virtio_net_dma,
 ) -> i32 {
     let (device_address, address) = H::dma_alloc(bytes as usize / PAGE_SIZE, direction_of(direction));
@@ -148,7 +163,7 @@ unsafe extern "C" fn dma_alloc<H: Hal, T>(
     // SAFETY: the caller gave memory for the answer.
     unsafe { memory.write(virtio_net_dma { address: address.as_ptr().cast(), device_address }) };
     // SAFETY: the context is the host, and nobody else has the driver.
-    unsafe { Host::<T>::count(context, 1) };
+    unsafe { Host::<T>::count(context, flags, 1) };
     0
 }
 
@@ -168,7 +183,7 @@ unsafe extern "C" fn dma_free<H: Hal, T>(
     let pages = bytes as usize / PAGE_SIZE;
     let of_receive_pool = flags & VIRTIO_NET_DMA_RECEIVE_POOL != 0;
     // SAFETY: the context is the host, and nobody else has the driver.
-    unsafe { Host::<T>::count(context, -1) };
+    unsafe { Host::<T>::count(context, flags, -1) };
     // SAFETY: the context is the host for as long as the call into C lasts, and the lock is only ever shared.
     let keeper = NonNull::new(unsafe { &(*host_of::<T>(context)).lock }.kept());
     if let (true, Some(keeper)) = (of_receive_pool, keeper) {

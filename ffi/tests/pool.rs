@@ -2,6 +2,7 @@
 //! a number of users of 8 bits: what wraps in a word of 32 bits after hours wraps here at once.
 #![cfg(feature = "alloc")]
 #![allow(dead_code, reason = "the pool has more users in the crate")]
+#![allow(clippy::unwrap_used, reason = "a test ends with the first of them")]
 
 extern crate alloc;
 
@@ -15,6 +16,8 @@ mod virtio_drivers {
     pub type PhysAddr = u64;
 }
 
+#[path = "../src/heap.rs"]
+mod heap;
 #[path = "../src/pool.rs"]
 mod pool;
 
@@ -87,9 +90,13 @@ struct Driver {
 impl Driver {
     fn new() -> Self {
         let memory = Arc::<Memory>::default();
-        let user = User(Pool::new(SLOTS, free));
+        let pool = Pool::new(SLOTS, free).unwrap();
+        let user = User(NonNull::from(Box::leak(pool)));
         // SAFETY: the memory outlives the pool, or the test fails.
-        unsafe { user.pool().keep(0, NonNull::from(&*memory).cast(), 1) };
+        unsafe {
+            user.pool().make_room(1).unwrap();
+            user.pool().keep(0, NonNull::from(&*memory).cast(), 1);
+        }
         Self { user, memory, lent: 0 }
     }
 
