@@ -4,95 +4,186 @@
 
 use super::platform::*;
 
+/// Version of this interface: the same major number means the same binary interface, grown.
 pub const VIRTIO_NET_ABI_MAJOR: u32 = 0;
+/// A greater minor number has more in it; while the major number is 0, it is an interface of its own.
 pub const VIRTIO_NET_ABI_MINOR: u32 = 1;
+/// Both as one number: major * 65536 + minor.
 pub const VIRTIO_NET_ABI_VERSION: u32 = 1;
+/// Bytes of storage: a fixed part and a part a slot, transmit and receive slots together. They do not grow within a major version; the fixed part has room to spare for that.
 pub const VIRTIO_NET_STORAGE_FIXED: u32 = 768;
+/// bytes for each slot of either direction
 pub const VIRTIO_NET_STORAGE_PER_SLOT: u32 = 32;
+/// of the first byte
 pub const VIRTIO_NET_STORAGE_ALIGNMENT: u32 = 64;
+/// The most slots that one direction can have (the largest split ring, 2.7).
 pub const VIRTIO_NET_MAX_SLOTS: u32 = 32768;
+/// The fewest.
 pub const VIRTIO_NET_MIN_SLOTS: u32 = 1;
+/// Value of tx_buffer_bytes and rx_buffer_bytes: this direction has no pool.
 pub const VIRTIO_NET_NO_POOL: u32 = 4294967295;
+/// One driver. Only its address is used.
 #[repr(C)]
 #[derive(Debug)]
 pub struct virtio_net {
     _unused: [u8; 0],
 }
+/// done; where a call counts: none
 pub const VIRTIO_NET_SUCCESS: _bindgen_ty_1 = 0;
+/// a pointer that must not be NULL is, or a value makes no sense
 pub const VIRTIO_NET_ERROR_INVALID_ARGUMENT: _bindgen_ty_1 = -1;
+/// the storage is too small for the slots asked for, or misaligned
 pub const VIRTIO_NET_ERROR_STORAGE: _bindgen_ty_1 = -2;
+/// the header's major version is not the library's
 pub const VIRTIO_NET_ERROR_ABI_VERSION: _bindgen_ty_1 = -3;
+/// a `size` is too small, or what lies past the known part is not zero
 pub const VIRTIO_NET_ERROR_STRUCT_SIZE: _bindgen_ty_1 = -4;
+/// a required function of a table is NULL
 pub const VIRTIO_NET_ERROR_TABLE: _bindgen_ty_1 = -5;
+/// an option is out of its range: last_error tells which
 pub const VIRTIO_NET_ERROR_OPTIONS: _bindgen_ty_1 = -6;
+/// reserved for later: a flag, a queue pair or a call of a newer version
 pub const VIRTIO_NET_ERROR_UNSUPPORTED: _bindgen_ty_1 = -7;
+/// the driver is not in the state that the call needs (stopped, closed …)
 pub const VIRTIO_NET_ERROR_STATE: _bindgen_ty_1 = -8;
+/// there is no such queue pair: 0 is the only one
 pub const VIRTIO_NET_ERROR_QUEUE_PAIR: _bindgen_ty_1 = -9;
+/// flags that the call does not know
 pub const VIRTIO_NET_ERROR_FLAGS: _bindgen_ty_1 = -10;
+/// a frame of less than 14 bytes: no Ethernet header
 pub const VIRTIO_NET_ERROR_FRAME_EMPTY: _bindgen_ty_1 = -11;
+/// a frame longer than info.max_frame_length or than the slot's buffer
 pub const VIRTIO_NET_ERROR_FRAME_TOO_LONG: _bindgen_ty_1 = -12;
+/// a received frame does not fit the buffer offered; it stays where it is
 pub const VIRTIO_NET_ERROR_BUFFER_TOO_SMALL: _bindgen_ty_1 = -13;
+/// the slot is not one that the caller holds
 pub const VIRTIO_NET_ERROR_SLOT: _bindgen_ty_1 = -14;
+/// the call needs a pool, and this direction has none
 pub const VIRTIO_NET_ERROR_NO_POOL: _bindgen_ty_1 = -15;
+/// no free slot: reap, or wait for the device
 pub const VIRTIO_NET_ERROR_QUEUE_FULL: _bindgen_ty_1 = -16;
+/// the device has returned nothing yet
 pub const VIRTIO_NET_ERROR_NOT_READY: _bindgen_ty_1 = -17;
+/// dma_alloc failed
 pub const VIRTIO_NET_ERROR_NO_MEMORY: _bindgen_ty_1 = -32;
+/// dma_alloc returned a misaligned address, address 0, or one the device cannot use
 pub const VIRTIO_NET_ERROR_DMA_ADDRESS: _bindgen_ty_1 = -33;
+/// no virtio device at these registers
 pub const VIRTIO_NET_ERROR_MAGIC: _bindgen_ty_1 = -48;
+/// a register interface that is neither version 1 nor 2
 pub const VIRTIO_NET_ERROR_DEVICE_VERSION: _bindgen_ty_1 = -49;
+/// a virtio device, but not a network card
 pub const VIRTIO_NET_ERROR_NOT_NETWORK: _bindgen_ty_1 = -50;
+/// the device did not confirm its reset within the limit
 pub const VIRTIO_NET_ERROR_RESET_TIMEOUT: _bindgen_ty_1 = -51;
+/// the device refused the features (FEATURES_OK did not stick)
 pub const VIRTIO_NET_ERROR_FEATURES: _bindgen_ty_1 = -52;
+/// a queue that must exist has size 0, or 1 where a frame takes two entries
 pub const VIRTIO_NET_ERROR_QUEUE_MISSING: _bindgen_ty_1 = -53;
+/// a queue is in use after the reset
 pub const VIRTIO_NET_ERROR_QUEUE_IN_USE: _bindgen_ty_1 = -54;
+/// the device or its transport refused a queue
 pub const VIRTIO_NET_ERROR_QUEUE_SETUP: _bindgen_ty_1 = -55;
+/// the configuration space ends before a field that the features promise
 pub const VIRTIO_NET_ERROR_CONFIG_SPACE: _bindgen_ty_1 = -56;
+/// the configuration space changed at each of many reads
 pub const VIRTIO_NET_ERROR_CONFIG_UNSTABLE: _bindgen_ty_1 = -57;
+/** no usable MAC address: none from the device, no `fallback_mac` in the options,
+and no `random` in the platform table*/
 pub const VIRTIO_NET_ERROR_NO_ADDRESS: _bindgen_ty_1 = -58;
+/// the device asked for a reset, or broke a rule: virtio_net_recover
 pub const VIRTIO_NET_ERROR_NEEDS_RESET: _bindgen_ty_1 = -59;
+/// used.idx moved by more than was in flight: the queue is broken
 pub const VIRTIO_NET_ERROR_USED_INDEX: _bindgen_ty_1 = -60;
+/// a used element names no buffer in flight: the queue is broken
 pub const VIRTIO_NET_ERROR_USED_ID: _bindgen_ty_1 = -61;
+/// every register reads as ones: the device is not there any more
 pub const VIRTIO_NET_ERROR_DEVICE_GONE: _bindgen_ty_1 = -62;
+/// Codes do not change their meaning or their number. virtio_net_status_name and virtio_net_status_text give each as text.
 pub type _bindgen_ty_1 = ::core::ffi::c_int;
+/// the device completes checksums; not asked for yet
 pub const VIRTIO_NET_FEATURE_CSUM: _bindgen_ty_2 = 0;
+/// the driver takes frames whose checksum is unfinished; not asked for yet
 pub const VIRTIO_NET_FEATURE_GUEST_CSUM: _bindgen_ty_2 = 1;
+/// the device names the largest MTU
 pub const VIRTIO_NET_FEATURE_MTU: _bindgen_ty_2 = 3;
+/// the device has an address
 pub const VIRTIO_NET_FEATURE_MAC: _bindgen_ty_2 = 5;
+/// a frame may fill several buffers; not asked for yet
 pub const VIRTIO_NET_FEATURE_MRG_RXBUF: _bindgen_ty_2 = 15;
+/// the device tells whether the link is up
 pub const VIRTIO_NET_FEATURE_STATUS: _bindgen_ty_2 = 16;
+/// a queue for commands; not asked for yet
 pub const VIRTIO_NET_FEATURE_CTRL_VQ: _bindgen_ty_2 = 17;
+/// several queue pairs; not asked for yet
 pub const VIRTIO_NET_FEATURE_MQ: _bindgen_ty_2 = 22;
+/// legacy: an interrupt whenever the ring runs empty; never asked for
 pub const VIRTIO_NET_FEATURE_NOTIFY_ON_EMPTY: _bindgen_ty_2 = 24;
+/// legacy: the header may share the frame's descriptor
 pub const VIRTIO_NET_FEATURE_ANY_LAYOUT: _bindgen_ty_2 = 27;
+/// descriptors in a table of their own
 pub const VIRTIO_NET_FEATURE_INDIRECT_DESC: _bindgen_ty_2 = 28;
+/// each side tells when it wants to be notified (2.7.7, 2.7.10)
 pub const VIRTIO_NET_FEATURE_EVENT_IDX: _bindgen_ty_2 = 29;
+/// the device is not a legacy one
 pub const VIRTIO_NET_FEATURE_VERSION_1: _bindgen_ty_2 = 32;
+/// the device reaches memory through an IOMMU; not asked for yet
 pub const VIRTIO_NET_FEATURE_ACCESS_PLATFORM: _bindgen_ty_2 = 33;
+/// packed virtqueues (2.8); not asked for yet
 pub const VIRTIO_NET_FEATURE_RING_PACKED: _bindgen_ty_2 = 34;
+/// buffers are used in order; not asked for yet
 pub const VIRTIO_NET_FEATURE_IN_ORDER: _bindgen_ty_2 = 35;
+/// memory is ordered as the platform does it; not asked for yet
 pub const VIRTIO_NET_FEATURE_ORDER_PLATFORM: _bindgen_ty_2 = 36;
+/// a notification carries data; not asked for yet
 pub const VIRTIO_NET_FEATURE_NOTIFICATION_DATA: _bindgen_ty_2 = 38;
+/// a queue can be reset alone; not asked for yet
 pub const VIRTIO_NET_FEATURE_RING_RESET: _bindgen_ty_2 = 40;
+/// Bits that this driver knows (5.1.3, 6). Which of them it asks for: virtio_net_get_info.
 pub type _bindgen_ty_2 = ::core::ffi::c_uint;
+/** fields of a received header that were not negotiated are ignored instead of costing
+the frame: NEEDS_CSUM and gso_type; all others are always ignored*/
 pub const VIRTIO_NET_OPTION_TRUST_HEADER: _bindgen_ty_3 = 1;
+/** interrupts at received frames, as by virtio_net_irq_enable but before the device runs: not
+even the first is missed*/
 pub const VIRTIO_NET_OPTION_IRQ_RX: _bindgen_ty_3 = 2;
+/// the same at frames sent
 pub const VIRTIO_NET_OPTION_IRQ_TX: _bindgen_ty_3 = 4;
+/** the MTU that the device names is told in info.mtu, whatever the buffers hold, and not
+agreed on (5.1.4.2): longer frames may be sent, and the device may drop them*/
 pub const VIRTIO_NET_OPTION_MTU_ADVICE: _bindgen_ty_3 = 8;
+/// Flags of the options.
 pub type _bindgen_ty_3 = ::core::ffi::c_uint;
+/// What the caller wants. All zero but `size` is a good choice for everything.
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]
 pub struct virtio_net_options {
+    /// sizeof(struct virtio_net_options)
     pub size: u32,
+    /// VIRTIO_NET_OPTION_*
     pub flags: u32,
+    /** features that may be used, a bit each; 0: all that the driver implements. VERSION_1 is always used
+where offered*/
     pub feature_mask: u64,
+    /// transmit slots, a power of two in 1..32768; 0: 256. Fewer where the device has fewer
     pub tx_slots: u32,
+    /// receive slots, likewise
     pub rx_slots: u32,
+    /** longest frame that a transmit slot's pool buffer holds, 60..65535; 0: 1,518;
+VIRTIO_NET_NO_POOL: no pool, memory of the caller only*/
     pub tx_buffer_bytes: u32,
+    /** longest frame that a receive slot's pool buffer holds, 1514..65535; 0: 1,518;
+VIRTIO_NET_NO_POOL: no pool*/
     pub rx_buffer_bytes: u32,
+    /// bytes between a 16-byte boundary plus 16 and the received frame, 0..256: 2 aligns the IP header
     pub rx_headroom: u32,
+    /// lines up to this VIRTIO_NET_LOG_* level; 0: errors and warnings
     pub log_level: u32,
+    /// limit for a reset, in microseconds, 10,000,000 at most; 0: 100,000
     pub reset_timeout_us: u32,
+    /// address of a device that has none, or one that is not unicast; all zero: none given
     pub fallback_mac: [u8; 6usize],
+    /// 0
     pub reserved: [u8; 6usize],
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
@@ -140,36 +231,65 @@ const _: () = {
         "Offset of field: virtio_net_options::reserved",
     ][::core::mem::offset_of!(virtio_net_options, reserved) - 50usize];
 };
+/// out: the device was reset before it used this buffer
 pub const VIRTIO_NET_PACKET_LOST: _bindgen_ty_4 = 1;
+/// out: the buffer is the caller's, `cookie` tells which
 pub const VIRTIO_NET_PACKET_EXTERNAL: _bindgen_ty_4 = 2;
+/// in, tx_post: the header in front of the frame is written already, and shared with it
 pub const VIRTIO_NET_PACKET_HAS_HEADER: _bindgen_ty_4 = 4;
+/// the frame goes on in the next packet
 pub const VIRTIO_NET_PACKET_MORE: _bindgen_ty_4 = 16;
+/// csum_start, csum_offset
 pub const VIRTIO_NET_PACKET_NEEDS_CSUM: _bindgen_ty_4 = 32;
+/// the device has verified the checksum
 pub const VIRTIO_NET_PACKET_CSUM_VALID: _bindgen_ty_4 = 64;
+/// gso_type, gso_size, header_length
 pub const VIRTIO_NET_PACKET_GSO: _bindgen_ty_4 = 128;
+/// hash, hash_type
 pub const VIRTIO_NET_PACKET_HASH: _bindgen_ty_4 = 256;
+/// vlan
 pub const VIRTIO_NET_PACKET_VLAN: _bindgen_ty_4 = 512;
+/// timestamp_ns
 pub const VIRTIO_NET_PACKET_TIMESTAMP: _bindgen_ty_4 = 1024;
+/// Flags of a packet. A field with a flag counts only where its flag is set.
 pub type _bindgen_ty_4 = ::core::ffi::c_uint;
+/// One frame, from its Ethernet header to the last byte before the check sequence. Frozen: 64 bytes on every machine.
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct virtio_net_packet {
+    /// external buffers: the caller's word, returned as it was
     pub cookie: u64,
+    /// the frame's first byte, for the processor
     pub data: *mut u8,
+    /// external buffers: the frame's first byte, for the device
     pub device_address: u64,
+    /// bytes
     pub length: u32,
+    /// VIRTIO_NET_PACKET_*
     pub flags: u32,
+    /// which slot, from reserve, post and peek
     pub slot: u16,
+    /// NEEDS_CSUM: first byte that the checksum covers, from the start of the frame
     pub csum_start: u16,
+    /// NEEDS_CSUM: where it goes, from csum_start
     pub csum_offset: u16,
+    /// GSO: bytes of payload in each segment
     pub gso_size: u16,
+    /// GSO: bytes of the headers, which each segment has
     pub header_length: u16,
+    /// GSO: the protocol, as in virtio_net_hdr (5.1.6)
     pub gso_type: u8,
+    /// HASH: what was hashed (5.1.6.4.3)
     pub hash_type: u8,
+    /// MORE: packets that this frame consists of
     pub segments: u16,
+    /// VLAN: the tag
     pub vlan: u16,
+    /// HASH: its value
     pub hash: u32,
+    /// any value: no call looks at it
     pub reserved: u32,
+    /// TIMESTAMP: nanoseconds of a clock that is not chosen yet
     pub timestamp_ns: u64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
@@ -239,30 +359,55 @@ impl Default for virtio_net_packet {
         }
     }
 }
+/// not set up, or set up without success: only virtio_net_get_last_error may be called
 pub const VIRTIO_NET_STATE_CLOSED: _bindgen_ty_5 = 0;
+/// frames come and go
 pub const VIRTIO_NET_STATE_RUNNING: _bindgen_ty_5 = 1;
+/// virtio_net_stop; memory and settings are kept
 pub const VIRTIO_NET_STATE_STOPPED: _bindgen_ty_5 = 2;
+/// a queue is broken or the device needs a reset: virtio_net_recover
 pub const VIRTIO_NET_STATE_FAILED: _bindgen_ty_5 = 3;
+/// virtio_net_abandon
 pub const VIRTIO_NET_STATE_ABANDONED: _bindgen_ty_5 = 4;
+/// Where a driver stands in its life.
 pub type _bindgen_ty_5 = ::core::ffi::c_uint;
+/// What was agreed with the device.
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]
 pub struct virtio_net_info {
+    /// in: sizeof(struct virtio_net_info)
     pub size: u32,
+    /// VIRTIO_NET_STATE_*
     pub state: u32,
+    /// what the device offered
     pub device_features: u64,
+    /// what both agreed on
     pub features: u64,
+    /// 1: the legacy interface
     pub legacy: u32,
+    /// 1: up as of the last look (virtio_net_link); always 1 without the feature STATUS
     pub link_up: u32,
+    /** bytes after the Ethernet header, as agreed on (feature MTU), or with the option MTU_ADVICE as
+the device names it, 68 at least; 1,500 where it is neither*/
     pub mtu: u32,
+    /// longest frame that can be sent, bytes: mtu + 18; 65,535 without the feature MTU
     pub max_frame_length: u32,
+    /// transmit slots in use
     pub tx_slots: u32,
+    /// receive slots in use
     pub rx_slots: u32,
+    /// longest frame that a transmit pool buffer holds; 0: no pool
     pub tx_buffer_bytes: u32,
+    /// longest frame that a receive pool buffer holds; 0: no pool
     pub rx_buffer_bytes: u32,
+    /** bytes of virtio_net_hdr in front of each frame: 10 or 12 (5.1.6). Memory of the caller must
+have as many bytes in front of the frame, which belong to the driver while it is posted*/
     pub header_length: u32,
+    /// the card's address
     pub mac: [u8; 6usize],
+    /// 0 device, 1 fallback_mac, 2 random
     pub mac_source: u8,
+    /// written as 0
     pub reserved: [u8; 5usize],
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
@@ -320,30 +465,53 @@ const _: () = {
         "Offset of field: virtio_net_info::reserved",
     ][::core::mem::offset_of!(virtio_net_info, reserved) - 67usize];
 };
+/// Counters since virtio_net_init. Each has one writer; reading while it writes may give an old value.
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]
 pub struct virtio_net_statistics {
+    /// in: sizeof(struct virtio_net_statistics)
     pub size: u32,
+    /// written as 0
     pub reserved: u32,
+    /// posted
     pub tx_frames: u64,
+    /// of these frames
     pub tx_bytes: u64,
+    /// used by the device
     pub tx_completed: u64,
+    /// notifications of the transmit queue, repeated ones included
     pub tx_kicks: u64,
+    /// of these, ones that the device had not asked for, to be sure
     pub tx_rekicks: u64,
+    /// frames refused for want of a slot
     pub tx_full: u64,
+    /// frames in flight when the device was reset
     pub tx_lost: u64,
+    /// given to the caller
     pub rx_frames: u64,
+    /// of these frames
     pub rx_bytes: u64,
+    /// notifications of the receive queue, repeated ones included
     pub rx_kicks: u64,
+    /// of these, ones that the device had not asked for, to be sure
     pub rx_rekicks: u64,
+    /// used length below the header and an Ethernet header
     pub rx_dropped_short: u64,
+    /// used length above the buffer
     pub rx_dropped_long: u64,
+    /// header with a feature that was not agreed on
     pub rx_dropped_header: u64,
+    /// received frames that nobody had taken when the device was reset
     pub rx_lost: u64,
+    /// times a queue broke, for a used.idx or used.id that cannot be
     pub queues_broken: u64,
+    /// times the device asked for a reset
     pub device_needs_reset: u64,
+    /// virtio_net_stop, virtio_net_recover
     pub resets: u64,
+    /// virtio_net_irq_ack with something to acknowledge
     pub interrupts: u64,
+    /// DMA memory that was never given back, because the device did not confirm its reset
     pub quarantined_bytes: u64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
@@ -421,30 +589,53 @@ const _: () = {
         "Offset of field: virtio_net_statistics::quarantined_bytes",
     ][::core::mem::offset_of!(virtio_net_statistics, quarantined_bytes) - 160usize];
 };
+/// no field is at fault
 pub const VIRTIO_NET_FIELD_NONE: _bindgen_ty_6 = 0;
+/// MagicValue (4.2.2)
 pub const VIRTIO_NET_FIELD_MAGIC: _bindgen_ty_6 = 1;
+/// Version of the register interface (4.2.2)
 pub const VIRTIO_NET_FIELD_VERSION: _bindgen_ty_6 = 2;
+/// DeviceID (4.2.2)
 pub const VIRTIO_NET_FIELD_DEVICE_TYPE: _bindgen_ty_6 = 3;
+/// the device status (2.1)
 pub const VIRTIO_NET_FIELD_STATUS: _bindgen_ty_6 = 4;
+/// found: what the device offers; wanted: what it lacks
 pub const VIRTIO_NET_FIELD_FEATURES: _bindgen_ty_6 = 5;
+/// `queue` tells which
 pub const VIRTIO_NET_FIELD_QUEUE_SIZE: _bindgen_ty_6 = 6;
+/// QueueReady, or QueuePFN of a legacy device; `queue` tells which
 pub const VIRTIO_NET_FIELD_QUEUE_READY: _bindgen_ty_6 = 7;
+/// found: the offset
 pub const VIRTIO_NET_FIELD_CONFIG: _bindgen_ty_6 = 8;
+/// found: the device address; wanted: the bytes asked for
 pub const VIRTIO_NET_FIELD_DMA: _bindgen_ty_6 = 9;
+/// found: used.idx; wanted: the highest possible
 pub const VIRTIO_NET_FIELD_USED_INDEX: _bindgen_ty_6 = 10;
+/// found: used.id; wanted: the ring's size
 pub const VIRTIO_NET_FIELD_USED_ID: _bindgen_ty_6 = 11;
+/// found: the value; wanted: the offset of the option in struct virtio_net_options
 pub const VIRTIO_NET_FIELD_OPTION: _bindgen_ty_6 = 12;
+/// wanted: the offset of the missing function; queue 0 transport, 1 platform
 pub const VIRTIO_NET_FIELD_TABLE: _bindgen_ty_6 = 13;
+/// found: the bytes given, or the address where it is misaligned; wanted: the bytes needed
 pub const VIRTIO_NET_FIELD_STORAGE: _bindgen_ty_6 = 14;
+/// Registers and ring fields that virtio_net_get_last_error can name.
 pub type _bindgen_ty_6 = ::core::ffi::c_uint;
+/// The last error that the device, the host or the set-up caused. Wrong arguments of a data call are not recorded.
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]
 pub struct virtio_net_error_detail {
+    /// in: sizeof(struct virtio_net_error_detail)
     pub size: u32,
+    /// VIRTIO_NET_ERROR_*; 0: none since virtio_net_init
     pub code: i32,
+    /// VIRTIO_NET_FIELD_*
     pub field: u32,
+    /// 0 receive, 1 transmit, where the field belongs to a queue
     pub queue: u32,
+    /// what the field held, or as it says of itself
     pub found: u64,
+    /// what it should have held, likewise
     pub wanted: u64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
@@ -474,21 +665,54 @@ const _: () = {
         "Offset of field: virtio_net_error_detail::wanted",
     ][::core::mem::offset_of!(virtio_net_error_detail, wanted) - 24usize];
 };
+/// see above
 pub const VIRTIO_NET_NO_KICK: _bindgen_ty_7 = 1;
+/** Flag of send, send_burst, commit and post: publish, but leave the notification to the next call without this flag or to
+ virtio_net_tx_flush.*/
 pub type _bindgen_ty_7 = ::core::ffi::c_uint;
+/// flag: where the device wants to be notified, the result may say so instead
 pub const VIRTIO_NET_OWN_KICK: _bindgen_ty_8 = 2;
+/** in the result, beside the slot: notify the device of queue 1 now, as the transport's `notify`
+does, before any other call of the transmit group. It is counted as made, and memory is
+in order for it. Without this there is nothing to do*/
 pub const VIRTIO_NET_KICK_DUE: _bindgen_ty_8 = 65536;
+/** Of virtio_net_tx_post_one, for callers that have the transport themselves: a notification is the caller's to make, which spares
+ the way through the transport's table.*/
 pub type _bindgen_ty_8 = ::core::ffi::c_uint;
+/// received frames
 pub const VIRTIO_NET_IRQ_RX: _bindgen_ty_9 = 1;
+/// sent frames
 pub const VIRTIO_NET_IRQ_TX: _bindgen_ty_9 = 2;
+/// Which direction.
 pub type _bindgen_ty_9 = ::core::ffi::c_uint;
+/// the device used buffers
 pub const VIRTIO_NET_EVENT_QUEUE: _bindgen_ty_10 = 1;
+/// the configuration space changed: the link, or the device needs a reset
 pub const VIRTIO_NET_EVENT_CONFIG: _bindgen_ty_10 = 2;
+/// What virtio_net_irq_ack found.
 pub type _bindgen_ty_10 = ::core::ffi::c_uint;
 unsafe extern "C" {
+    /// The library's VIRTIO_NET_ABI_VERSION. Any thread.
     pub fn virtio_net_abi_version() -> u32;
+    /** The name of a status code ("VIRTIO_NET_ERROR_QUEUE_FULL"). Static, never NULL: an unknown code has a name that says so. Any
+ thread.*/
     pub fn virtio_net_status_name(code: i32) -> *const ::core::ffi::c_char;
+    /// A sentence about a status code, likewise. Any thread.
     pub fn virtio_net_status_text(code: i32) -> *const ::core::ffi::c_char;
+    /** Sets the device up over a transport table and leaves it running: reset, features, queues, receive buffers, DRIVER_OK (3.1).
+
+ header_version  VIRTIO_NET_ABI_VERSION of the caller's header (the macros virtio_net_init and virtio_net_init_mmio pass it).
+ net             the storage. Its content is overwritten. It must not be a driver that is set up already.
+ storage_bytes   its size.
+ transport       stays in place as long as the driver lives; so does platform.
+ context         passed to each function of both tables.
+ options         copied. NULL: all defaults.
+
+ Waits for the device's reset, options.reset_timeout_us at most. Errors: INVALID_ARGUMENT, STORAGE, ABI_VERSION, STRUCT_SIZE,
+ TABLE, OPTIONS, and every error of the host and of the device but NEEDS_RESET and USED_*. After an error nothing is
+ allocated, the device is reset or was never touched, and virtio_net_get_last_error(net) may be called where `net` is not NULL,
+ aligned, and VIRTIO_NET_STORAGE_FIXED bytes at least. Where that reset is not confirmed, memory that the device may still write
+ is never given back (quarantine), as virtio_net_close describes; the error returned is the first one. Group: whole.*/
     pub fn virtio_net_init_versioned(
         header_version: u32,
         net: *mut virtio_net,
@@ -498,6 +722,8 @@ unsafe extern "C" {
         context: *mut ::core::ffi::c_void,
         options: *const virtio_net_options,
     ) -> i32;
+    /** The same over the driver's own MMIO transport (4.2): `registers` is the first register of the device, mapped as device memory,
+ 512 bytes or to the end of the configuration space. Errors besides those above: MAGIC, DEVICE_VERSION. Group: whole.*/
     pub fn virtio_net_init_mmio_versioned(
         header_version: u32,
         net: *mut virtio_net,
@@ -507,31 +733,63 @@ unsafe extern "C" {
         context: *mut ::core::ffi::c_void,
         options: *const virtio_net_options,
     ) -> i32;
+    /** Looks at MMIO registers: VIRTIO_NET_SUCCESS where a network card is there, else MAGIC, DEVICE_VERSION, NOT_NETWORK or
+ INVALID_ARGUMENT. Reads three registers and changes nothing. Any thread.*/
     pub fn virtio_net_mmio_probe(registers: *const ::core::ffi::c_void) -> i32;
+    /// Replaces the context word that the tables' functions get. A plain store. Group: whole.
     pub fn virtio_net_set_context(
         net: *mut virtio_net,
         context: *mut ::core::ffi::c_void,
     );
+    /** Resets the device and waits for it (limit: reset_timeout_us). Frames in flight are lost and counted. External buffers come
+ back through virtio_net_tx_reap and virtio_net_rx_reap with VIRTIO_NET_PACKET_LOST. What the caller has reserved or peeked
+ stays its own, to be committed, cancelled or released after virtio_net_start. Memory and settings are kept. Errors: STATE;
+ RESET_TIMEOUT, after which no external buffer comes back, because the device may still use it. Group: whole.*/
     pub fn virtio_net_stop(net: *mut virtio_net) -> i32;
+    /** Sets a stopped device up again with the options of virtio_net_init. The features agreed on may differ where the device's
+ do; info tells. Errors: STATE where the driver is not stopped, or where the device's queues have another size than before
+ while the caller holds slots; and those of virtio_net_init. Group: whole.*/
     pub fn virtio_net_start(net: *mut virtio_net) -> i32;
+    /** virtio_net_stop where needed, then virtio_net_start: the way out of VIRTIO_NET_ERROR_NEEDS_RESET. No frame is delivered
+ twice. It may be tried again after an error. Errors: those of the two. Group: whole.*/
     pub fn virtio_net_recover(net: *mut virtio_net) -> i32;
+    /** Reads the device status. VIRTIO_NET_SUCCESS where the device works; NEEDS_RESET, DEVICE_GONE or STATE where it does not.
+ One register access. Group: whole.*/
     pub fn virtio_net_check(net: *mut virtio_net) -> i32;
+    /** The device was unplugged: touches no register, gives memory back, and makes every other call return STATE. Only for a
+ device that can no longer write memory. External buffers come back as after virtio_net_stop; what was reserved or peeked
+ of a pool is gone with it. Errors: STATE. Group: whole.*/
     pub fn virtio_net_abandon(net: *mut virtio_net) -> i32;
+    /** Ends the driver: resets the device, waits for that (limit: reset_timeout_us), and gives all memory back through dma_free.
+ External buffers that are in flight are forgotten: stop and reap first to have them back. What was reserved or peeked is
+ gone with the pool. VIRTIO_NET_ERROR_RESET_TIMEOUT: the device may still write the driver's memory, so none of it is given
+ back (statistics.quarantined_bytes), and the transport should not be used for anything else. Afterwards the storage may be
+ freed in either case. Errors: STATE. Group: whole.*/
     pub fn virtio_net_close(net: *mut virtio_net) -> i32;
+    /** Tells what was agreed with the device: fills the report as far as its `size` goes. What this library does not know becomes 0.
+ Errors: INVALID_ARGUMENT, STRUCT_SIZE. Group: read.*/
     pub fn virtio_net_get_info(
         net: *const virtio_net,
         info: *mut virtio_net_info,
     ) -> i32;
+    /// Tells the counters, likewise. Errors and group: likewise.
     pub fn virtio_net_get_statistics(
         net: *const virtio_net,
         statistics: *mut virtio_net_statistics,
     ) -> i32;
+    /** Tells what the device or the host did wrong last: a broken queue before anything else. Errors: INVALID_ARGUMENT, STRUCT_SIZE.
+ Group: whole.*/
     pub fn virtio_net_get_last_error(
         net: *const virtio_net,
         detail: *mut virtio_net_error_detail,
     ) -> i32;
+    /// Copies the card's address. Errors: INVALID_ARGUMENT, STATE. Group: read.
     pub fn virtio_net_get_mac(net: *const virtio_net, mac: *mut u8) -> i32;
+    /** Asks the device for the state of the link: 1 up, 0 down. 1 without the feature STATUS (5.1.4.2). Errors: STATE,
+ CONFIG_SPACE, CONFIG_UNSTABLE. A few register accesses. Group: interrupt.*/
     pub fn virtio_net_link(net: *mut virtio_net) -> i32;
+    /** Copies a frame into a slot and posts it. length: 14..info.tx_buffer_bytes. Errors: FRAME_EMPTY, FRAME_TOO_LONG,
+ NO_POOL, QUEUE_FULL.*/
     pub fn virtio_net_send(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -539,6 +797,8 @@ unsafe extern "C" {
         frame: *const ::core::ffi::c_void,
         length: u32,
     ) -> i32;
+    /** The same for `count` frames, with one store of avail.idx and one notification at most. Of each packet `data` and `length` are
+ read, and nothing is written.*/
     pub fn virtio_net_send_burst(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -546,11 +806,16 @@ unsafe extern "C" {
         packets: *const virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** Copies as the calls above do, for a host that writes frames in place or in memory of its own: by words, whatever the alignment,
+ and without registers of the vector unit where those are not to be used. The two ranges do not overlap. Any thread.*/
     pub fn virtio_net_copy(
         to: *mut ::core::ffi::c_void,
         from: *const ::core::ffi::c_void,
         bytes: u32,
     );
+    /** Reserves up to `count` slots with their pool buffers. Of each packet `slot`, `data` (16-byte aligned), `length` (the most
+ that may be written), `flags` (0) and `device_address` are written. The caller holds the slots until it commits or cancels
+ them. flags: 0. Errors: NO_POOL, QUEUE_FULL.*/
     pub fn virtio_net_tx_reserve(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -558,6 +823,9 @@ unsafe extern "C" {
         packets: *mut virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** Posts frames written in place. Of each packet `slot`, `length` (14..info.tx_buffer_bytes) and `flags` (0) are read. In any
+ order, and not all at once if the caller likes. The slots are the device's afterwards. Errors: SLOT, FRAME_EMPTY,
+ FRAME_TOO_LONG, UNSUPPORTED.*/
     pub fn virtio_net_tx_commit(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -565,6 +833,8 @@ unsafe extern "C" {
         packets: *const virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** Gives reserved slots back unsent. Of each packet `slot` is read. Works on a stopped or broken queue too. flags: 0. Errors:
+ SLOT.*/
     pub fn virtio_net_tx_cancel(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -572,6 +842,12 @@ unsafe extern "C" {
         packets: *const virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** Posts frames that lie in memory of the caller. Of each packet `data`, `device_address`, `length`
+ (14..info.max_frame_length), `cookie` and `flags` (0 or HAS_HEADER, with which `data` is only synced) are read; `slot` is
+ written. The info.header_length bytes in front of `data` (and of `device_address`) are overwritten, and sync_for_device is
+ called for them and the frame where the platform has it. The memory belongs to the device until virtio_net_tx_reap,
+ virtio_net_tx_take or virtio_net_tx_take_one returns the cookie; it is never dropped silently. Errors: FRAME_EMPTY,
+ FRAME_TOO_LONG, QUEUE_FULL, UNSUPPORTED, DMA_ADDRESS where device_address is 0 or wraps.*/
     pub fn virtio_net_tx_post(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -579,6 +855,9 @@ unsafe extern "C" {
         packets: *mut virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** virtio_net_tx_post for one frame, without a packet. Returns its slot. flags: VIRTIO_NET_NO_KICK, and of the frame
+ VIRTIO_NET_PACKET_HAS_HEADER; VIRTIO_NET_OWN_KICK, with which VIRTIO_NET_KICK_DUE may be added to the slot. Errors: those of
+ virtio_net_tx_post.*/
     pub fn virtio_net_tx_post_one(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -588,7 +867,14 @@ unsafe extern "C" {
         device_address: u64,
         cookie: u64,
     ) -> i32;
+    /** Notifies the device of what was published with VIRTIO_NET_NO_KICK, where it wants to be. flags: 0. Returns 1 where it
+ notified, else 0.*/
     pub fn virtio_net_tx_flush(net: *mut virtio_net, queue_pair: u32, flags: u32) -> i32;
+    /** Takes completed frames back, and returns the external ones: of each packet `cookie`, `slot` and `flags` are written
+ (EXTERNAL, and LOST after a reset), and in a direction without a pool `data`, `device_address` and `length` as they were
+ posted. packets may be NULL with count 0: only the pool's slots are taken back. Returns the number of packets written. Also
+ the place where a notification that the driver was wrong to leave out is repeated: call it now and then while frames are in
+ flight. Works in every state but closed; a queue that needs a reset says so once no cookie is left. flags: 0.*/
     pub fn virtio_net_tx_reap(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -596,21 +882,40 @@ unsafe extern "C" {
         packets: *mut virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** The slot of an external frame that tx_reap would return first, taking completed frames back as it does; NOT_READY where
+ there is none. For callers that want the cookies in an order of their own: they end with virtio_net_tx_take or
+ virtio_net_tx_take_one. Works in every state but closed. Reaches no register, so a notification that was lost is repeated by
+ virtio_net_tx_reap only: call that where there is none for long.*/
     pub fn virtio_net_tx_next(net: *mut virtio_net, queue_pair: u32) -> i32;
+    /** Returns the external frame of the slot in packet->slot as virtio_net_tx_reap does. Works in every state but closed. Errors:
+ SLOT where no external frame of that slot has come back.*/
     pub fn virtio_net_tx_take(
         net: *mut virtio_net,
         queue_pair: u32,
         packet: *mut virtio_net_packet,
     ) -> i32;
+    /** The same without a packet: writes the cookie of the external frame that has come back, and returns its flags (EXTERNAL, and
+ LOST after a reset). Works in every state but closed. Errors: SLOT.*/
     pub fn virtio_net_tx_take_one(
         net: *mut virtio_net,
         queue_pair: u32,
         slot: u32,
         cookie: *mut u64,
     ) -> i32;
+    /** Directions (VIRTIO_NET_IRQ_*) in which a call is due. For receive, rx_peek or receive: a frame waits, or the queue is about to
+ break, or elements that are no frames have left the device without a buffer. For either direction, rx_peek or tx_reap: the
+ device waits for a notification that was left out while its wish could not be seen. Elements are read again by the call. For
+ callers that look only where there is something to find. Reaches no register. Errors: STATE, QUEUE_PAIR. Groups: transmit and
+ receive together.*/
     pub fn virtio_net_due(net: *const virtio_net, queue_pair: u32) -> i32;
+    /** How many frames could be posted now, those counted that the device has completed and nobody has reaped. External ones are not
+ counted until they are reaped. Reaches no register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: transmit.*/
     pub fn virtio_net_tx_free(net: *const virtio_net, queue_pair: u32) -> i32;
+    /** Frames that the device has not completed yet, as far as used.idx tells. Reaches no register. Errors: likewise. Group:
+ transmit.*/
     pub fn virtio_net_tx_in_flight(net: *const virtio_net, queue_pair: u32) -> i32;
+    /** Copies the next frame to `buffer` and makes its slot ready for another. Returns the frame's length; 0 where there is none.
+ flags: 0. Errors: BUFFER_TOO_SMALL (the frame stays: info.rx_buffer_bytes always suffices), NO_POOL.*/
     pub fn virtio_net_receive(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -618,6 +923,8 @@ unsafe extern "C" {
         buffer: *mut ::core::ffi::c_void,
         capacity: u32,
     ) -> i32;
+    /** The same for up to `count` frames. Of each packet `data` and `length` (the capacity) are read; `length` (the frame's) and
+ `flags` (0) are written. Returns how many frames were copied. Errors: as virtio_net_receive.*/
     pub fn virtio_net_receive_burst(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -625,6 +932,9 @@ unsafe extern "C" {
         packets: *mut virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** Lends up to `count` received frames in place: of each packet `slot`, `data`, `length`, `flags`, and for external buffers
+ `cookie` are written. Returns how many. The caller holds the slots, and may write the frames, until it releases them. An
+ external buffer whose element was bad comes back with length 0: nobody else has its cookie. flags: 0.*/
     pub fn virtio_net_rx_peek(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -632,6 +942,9 @@ unsafe extern "C" {
         packets: *mut virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** Gives held slots back, in any order: of each packet `slot` is read. A pool buffer is posted again; an external buffer is
+ the caller's afterwards and its slot is free. Works on a stopped or broken queue too; a pool buffer is then posted by the
+ next start. VIRTIO_NET_NO_KICK: publish, but do not notify. Errors: SLOT.*/
     pub fn virtio_net_rx_release(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -639,24 +952,45 @@ unsafe extern "C" {
         packets: *const virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** The slot of an external buffer that was lost in a reset; else the slot that virtio_net_rx_peek would lend first, whose element
+ is read again then; NOT_READY where there is neither. Reaches no register. Errors: STATE, QUEUE_PAIR; NEEDS_RESET also where
+ the next rx_peek will break the queue. Group: receive.*/
     pub fn virtio_net_rx_next(net: *const virtio_net, queue_pair: u32) -> i32;
+    /** The slot that was posted first of those that the device has, used or not; NOT_READY where it has none. Errors: STATE,
+ QUEUE_PAIR. Group: receive.*/
     pub fn virtio_net_rx_oldest(net: *const virtio_net, queue_pair: u32) -> i32;
+    /** Ends the external buffer of the slot in packet->slot, which rx_peek has lent or a reset has lost: writes what
+ virtio_net_rx_reap does, and frees the slot. Works in every state but closed. Errors: SLOT. Group: receive.*/
     pub fn virtio_net_rx_take(
         net: *mut virtio_net,
         queue_pair: u32,
         packet: *mut virtio_net_packet,
     ) -> i32;
+    /** rx_peek and rx_take in one: ends the external buffer of a slot where it is the next that the device has filled, writes its
+ cookie, and returns the frame's length. 0: the buffer is the caller's again, but there is no frame in it, because the
+ element was bad, which statistics.rx_dropped_short, _long or _header counts, or the buffer was lost in a reset, which none
+ of them does. Frames come while the driver runs; lost buffers in every state but closed. Errors: NOT_READY where the device
+ has filled none; SLOT where the next is another's, the slot is held already, or the direction has a pool; STATE where the
+ driver does not run; NEEDS_RESET where the queue is broken. After an error nothing has ended. Reaches no register, so where
+ there is none for long, call virtio_net_rx_peek, which repeats a notification. Group: receive.*/
     pub fn virtio_net_rx_take_one(
         net: *mut virtio_net,
         queue_pair: u32,
         slot: u32,
         cookie: *mut u64,
     ) -> i32;
+    /// Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: receive.
     pub fn virtio_net_rx_frame(
         net: *const virtio_net,
         queue_pair: u32,
         slot: u32,
     ) -> *mut u8;
+    /** Posts empty memory of the caller. Of each packet `data`, `device_address`, `length` (bytes for the frame, 1514 at least),
+ `cookie` and `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's
+ too. The memory belongs to the device until virtio_net_rx_peek, virtio_net_rx_reap, virtio_net_rx_take or
+ virtio_net_rx_take_one returns the cookie. The first slots
+ posted after init are 0, 1, 2 … in order. Errors: BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have
+ all slots), UNSUPPORTED, DMA_ADDRESS.*/
     pub fn virtio_net_rx_post(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -664,6 +998,8 @@ unsafe extern "C" {
         packets: *mut virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** virtio_net_rx_post for one buffer, without a packet. Returns its slot. flags: VIRTIO_NET_NO_KICK. Errors: those of
+ virtio_net_rx_post.*/
     pub fn virtio_net_rx_post_one(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -673,7 +1009,11 @@ unsafe extern "C" {
         device_address: u64,
         cookie: u64,
     ) -> i32;
+    /** Notifies the device of receive buffers published with VIRTIO_NET_NO_KICK, where it wants to be. flags: 0. Returns 1 where it
+ notified, else 0.*/
     pub fn virtio_net_rx_flush(net: *mut virtio_net, queue_pair: u32, flags: u32) -> i32;
+    /** Returns external buffers that will not be filled, after virtio_net_stop, with LOST: of each packet `cookie`, `slot`, `flags`,
+ and `data`, `device_address` and `length` as they were posted, are written. flags: 0. Works in every state but closed.*/
     pub fn virtio_net_rx_reap(
         net: *mut virtio_net,
         queue_pair: u32,
@@ -681,18 +1021,29 @@ unsafe extern "C" {
         packets: *mut virtio_net_packet,
         count: u32,
     ) -> i32;
+    /** How many used elements wait, as far as used.idx tells; peek may find fewer frames, where elements are bad. Reaches no
+ register. Errors: STATE, QUEUE_PAIR, NEEDS_RESET. Group: receive.*/
     pub fn virtio_net_rx_ready(net: *const virtio_net, queue_pair: u32) -> i32;
+    /** Asks for an interrupt at the next completion of the directions in `which`. Returns the directions that have completions
+ waiting: those may never interrupt, so handle them now. After an interrupt the driver asks for the next one by itself, in
+ the call that comes to the end of the queue: receive, receive_burst or rx_peek until it returns 0 or less than asked for, or
+ until virtio_net_rx_ready returns 0; rx_take_one until that or virtio_net_rx_next returns NOT_READY; and tx_reap once.
+ flags: 0. Group: that of each direction named (transmit, receive). Errors: as transmit.*/
     pub fn virtio_net_irq_enable(
         net: *mut virtio_net,
         queue_pair: u32,
         which: u32,
         flags: u32,
     ) -> i32;
+    /// Asks for none. Group and errors: likewise.
     pub fn virtio_net_irq_disable(
         net: *mut virtio_net,
         queue_pair: u32,
         which: u32,
         flags: u32,
     ) -> i32;
+    /** Acknowledges the interrupt and returns VIRTIO_NET_EVENT_* bits; 0: it was not ours. Call it before the handling, not after: a
+ completion in between interrupts again. After CONFIG look at virtio_net_link and virtio_net_check. flags: 0. Errors: STATE,
+ FLAGS. Works on a stopped driver too. Group: interrupt.*/
     pub fn virtio_net_irq_ack(net: *mut virtio_net, flags: u32) -> i32;
 }

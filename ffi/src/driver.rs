@@ -56,7 +56,7 @@ pub struct Info {
     pub header_length: usize,
 }
 
-/// Counters since the driver was made. The fields are described in `include/virtio_net.h`.
+/// Counters since the driver was made.
 pub type Statistics = virtio_net_statistics;
 
 /// The state of the cable.

@@ -90,13 +90,14 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
-#[allow(missing_docs, non_camel_case_types, clippy::undocumented_unsafe_blocks)]
+#[allow(non_camel_case_types, clippy::undocumented_unsafe_blocks)]
 #[rustfmt::skip]
 mod bindings;
 #[allow(non_camel_case_types)]
 mod platform;
 
-/// The C interface. `include/virtio_net.h` and `include/virtio_net_platform.h` are its documentation.
+/// The C interface, item by item. `include/virtio_net.h` has it in order, with what concerns several calls: threads, ownership, and
+/// the errors of a whole section.
 pub mod sys {
     pub use super::bindings::*;
     pub use super::platform::*;

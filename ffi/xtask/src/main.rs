@@ -84,8 +84,9 @@ fn platform_header(root: &Path) -> Result<String> {
 
 fn bindings(root: &Path) -> Result<String> {
     let include = root.join("include");
+    let header = std::fs::read_to_string(include.join("virtio_net.h"))?;
     let text = bindgen::Builder::default()
-        .header(include.join("virtio_net.h").to_string_lossy())
+        .header_contents("virtio_net.h", &documenting(&header))
         // The same text whatever machine generates it: a fixed target, and no header of the host's C library.
         .clang_args(["--target=aarch64-unknown-none", "-ffreestanding", "-nostdlibinc", "-std=c11"])
         .clang_arg(format!("-I{}", include.display()))
@@ -104,5 +105,58 @@ fn bindings(root: &Path) -> Result<String> {
         .raw_line("use super::platform::*;")
         .generate()?
         .to_string();
+    // What is left of the mark of a comment that stands behind what it is about.
+    let text = with_comments_of_macros(&text.replace("///< ", "/// ").replace("/**< ", "/** "), &header);
     Ok(format!("{BINDINGS_HEADING}\n{text}"))
+}
+
+/// The header with its plain comments as documentation, as `docs/doxygen.sed` makes it for Doxygen: a comment that begins a line
+/// documents what follows it, one behind code documents that code. Rules between sections and indented headings stay what they are.
+fn documenting(header: &str) -> String {
+    let mut text = String::with_capacity(header.len() * 2);
+    for line in header.lines() {
+        let behind = line.rfind("/* ").filter(|place| !line[..*place].trim().is_empty());
+        match behind {
+            _ if line.starts_with("/* ---") => text.push_str(line),
+            Some(place) => text.extend([&line[..place], "/**< ", &line[place + 3..]]),
+            None if line == "/*" || line.starts_with("/* ") => text.extend(["/**", &line[2..]]),
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The bindings with a comment on each constant that is a macro in C, for which clang keeps none.
+fn with_comments_of_macros(bindings: &str, header: &str) -> String {
+    let mut text = String::with_capacity(bindings.len() + 1000);
+    let mut before = "";
+    for line in bindings.lines() {
+        let name = line.strip_prefix("pub const ").and_then(|rest| rest.split(':').next());
+        if let Some(comment) =
+            name.filter(|_| !before.starts_with("///")).and_then(|name| comment_of_macro(header, name))
+        {
+            text.extend(["/// ", &comment, "\n"]);
+        }
+        text.extend([line, "\n"]);
+        before = line;
+    }
+    text
+}
+
+/// The comment behind a macro, or else above it.
+fn comment_of_macro(header: &str, name: &str) -> Option<String> {
+    let mut above = String::new();
+    for line in header.lines() {
+        if let Some(rest) = line.strip_prefix("#define ").filter(|rest| rest.split(' ').next() == Some(name)) {
+            let comment = rest.split_once("/* ").map_or(&*above, |(_, behind)| behind);
+            return Some(comment.trim_start_matches("/* ").trim_end_matches(" */").to_owned());
+        }
+        match line.strip_prefix(" *") {
+            Some(more) if !above.is_empty() => above.push_str(more),
+            _ if line.starts_with("/* ") => line.clone_into(&mut above),
+            _ => above.clear(),
+        }
+    }
+    None
 }
