@@ -1,8 +1,8 @@
 /*
  * net.h - the network card on top of its two queues: what one driver keeps.
  *
- * The parts that the transmit side writes, that the receive side writes, and that only the interrupt's calls or those of the whole
- * driver write are apart, so that two processors may run one direction each.
+ * The parts that the transmit side writes, that the receive side writes, and that only the interrupt's calls or those of the
+ * whole driver write are apart, so that two processors may run one direction each.
  */
 #ifndef NET_NET_H
 #define NET_NET_H

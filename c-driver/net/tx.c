@@ -144,8 +144,8 @@ VIRTIO_INLINE void keep_external(struct virtio_ring *ring, struct virtio_slot *s
         clear_header(packet->data, ring->header_length);
 }
 
-/* A frame's way to the device in general: posts it with the next publish. Returns its slot, or why it cannot be posted. An external one
- * is told its slot. */
+/* A frame's way to the device in general: posts it with the next publish. Returns its slot, or why it cannot be posted. An
+ * external one is told its slot. */
 typedef int32_t (*post_function)(struct virtio_net *net, struct virtio_net_packet *packet);
 
 static VIRTIO_SMALL uint32_t room(const struct virtio_ring *ring)
@@ -390,14 +390,16 @@ VIRTIO_INLINE bool can_take(const struct virtio_net *net, const void *frames, ui
            VIRTIO_LIKELY(net->tx.ring.reserved == 0);
 }
 
-/* Whether frames in memory of the caller can be posted quickly: one descriptor is all, and the next free slot is at avail_index. */
+/* Whether frames in memory of the caller can be posted quickly: one descriptor is all, and the next free slot is at
+ * avail_index. */
 VIRTIO_INLINE bool can_post(const struct virtio_ring *ring, uint8_t state)
 {
     return (state & VIRTIO_RING_BARE) != 0 ||
            ((state & VIRTIO_RING_PLAIN) != 0 && ring->layout == VIRTIO_LAYOUT_ONE && VIRTIO_LIKELY(ring->reserved == 0));
 }
 
-/* Fills the next descriptor, for a slot that is free, which it returns; negative where anything is unusual, which `transmit` looks after. */
+/* Fills the next descriptor, for a slot that is free, which it returns; negative where anything is unusual, which `transmit`
+ * looks after. */
 VIRTIO_INLINE int32_t post_external_quickly(struct virtio_net *net, const struct virtio_net_packet *packet, uint16_t avail_index,
                                             bool pooled)
 {
@@ -652,7 +654,8 @@ static int32_t reap(struct virtio_ring *ring, struct virtio_net_packet *packets,
     return (int32_t)done;
 }
 
-/* Takes all back that has been completed, and asks for the interrupt after it. `patient`: reaches no register where there is nothing. */
+/* Takes all back that has been completed, and asks for the interrupt after it. `patient`: reaches no register where there is
+ * nothing. */
 static VIRTIO_NOINLINE int32_t look_for_completions(struct virtio_net *net, bool patient)
 {
     struct virtio_ring *ring = &net->tx.ring;

@@ -16,8 +16,8 @@
  * range, in flight, and not completed twice. Any other id takes the way through `position`, which proves the same.
  *
  * Descriptors. Slot i owns descriptor i, so used.id is the slot. Nothing is read back from the descriptor table, which the
- * device can write. A legacy device without ANY_LAYOUT wants the header in a descriptor of its own (5.1.6.6): then the ring has 2N
- * entries and slot i owns descriptors i and N + i, or slot i owns table i of two indirect descriptors.
+ * device can write. A legacy device without ANY_LAYOUT wants the header in a descriptor of its own (5.1.6.6): then the ring has
+ * 2N entries and slot i owns descriptors i and N + i, or slot i owns table i of two indirect descriptors.
  */
 #ifndef VIRTIO_RING_H
 #define VIRTIO_RING_H

@@ -2,11 +2,11 @@
 //!
 //! The interface is the same; what lies behind it differs, to the caller's advantage:
 //!
-//! - `send` returns once the frame is posted. Small frames are copied to a slot, large ones stay in their buffer until the device has sent
-//!   them. It waits, with a limit, only where every slot is taken, and then returns `QueueFull`.
+//! - `send` returns once the frame is posted. Small frames are copied to a slot, large ones stay in their buffer until the device
+//!   has sent them. It waits, with a limit, only where every slot is taken, and then returns `QueueFull`.
 //! - `receive` looks ahead by a few frames, so that one call into C serves several; recycled buffers go back a few at a time.
-//! - A received frame lies in the driver's DMA pool; nothing is copied or allocated for it. The buffer may be dropped without being recycled,
-//!   given to another driver, or outlive this one.
+//! - A received frame lies in the driver's DMA pool; nothing is copied or allocated for it. The buffer may be dropped without
+//!   being recycled, given to another driver, or outlive this one.
 //! - A device whose queues are smaller than `QUEUE_SIZE` is used with fewer slots.
 
 use super::buffer::{RxBuffer, TxBuffer};
@@ -29,7 +29,8 @@ type Outcome = core::result::Result<(), DriverError>;
 
 /// Bytes of the header at most.
 const HEADER: usize = 12;
-/// Frames up to this length are copied; longer ones stay where they are. Copying costs less up to some 700 bytes, but buffers for it cost memory.
+/// Frames up to this length are copied; longer ones stay where they are. Copying costs less up to some 700 bytes, but buffers for
+/// it cost memory.
 const COPY_LIMIT: usize = 256;
 /// Frames taken from the driver by one call, and buffers given back by one, at most.
 const AHEAD: usize = 16;
@@ -39,11 +40,11 @@ const REAPED: usize = 8;
 /// Packets of which C writes or reads some fields only, so that the others need no value.
 type Packets = [MaybeUninit<virtio_net_packet>; AHEAD];
 
-/// What `receive` and `recycle_rx_buffer` hold back, as C writes and reads it. On the heap, because the drop-in is returned by value on small
-/// stacks.
+/// What `receive` and `recycle_rx_buffer` hold back, as C writes and reads it. On the heap, because the drop-in is returned by
+/// value on small stacks.
 struct Batches {
-    /// Frames that were taken from the driver and that `receive` will return next: `ahead[next..seen]`. They lie in the receive pool, which
-    /// stays in place while slots of it are held.
+    /// Frames that were taken from the driver and that `receive` will return next: `ahead[next..seen]`. They lie in the receive
+    /// pool, which stays in place while slots of it are held.
     ahead: Packets,
     /// Slots of recycled buffers that C does not have back yet: `back[..recycled]`.
     back: Packets,
@@ -57,7 +58,8 @@ pub struct VirtIONet<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     transport: PhantomData<T>,
     pool: NonNull<Pool>,
     batches: Box<Batches>,
-    /// Buffers that the device does not have: those lent and not recycled, of which dropped ones count until they are found, and those held back.
+    /// Buffers that the device does not have: those lent and not recycled, of which dropped ones count until they are found, and
+    /// those held back.
     away: u16,
     /// Frames in flight that lie in their own buffer.
     kept: u16,
@@ -81,8 +83,8 @@ unsafe impl<H: Hal, T: Transport + Send, const QUEUE_SIZE: usize> Send for VirtI
 unsafe impl<H: Hal, T: Transport + Sync, const QUEUE_SIZE: usize> Sync for VirtIONet<H, T, QUEUE_SIZE> {}
 
 impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> {
-    /// Sets the device up, with `QUEUE_SIZE` receive buffers of `buf_len` bytes each, header included. What is above 65,547 bytes no frame needs, and
-    /// is not taken.
+    /// Sets the device up, with `QUEUE_SIZE` receive buffers of `buf_len` bytes each, header included. What is above 65,547 bytes
+    /// no frame needs, and is not taken.
     ///
     /// # Errors
     /// `InvalidParam` where `buf_len` is below 1,526; `DmaError` where the `Hal` or the heap has no memory;
@@ -91,10 +93,10 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         Self::with_options(transport, buf_len, Options::new())
     }
 
-    /// The same, with options of the driver's own: a mask of features, a fallback for a card without an address. Those for the sizes of buffers
-    /// and for interrupts are not used. Only a mask that names the MTU makes the driver agree on it, and refuse longer frames. Without a
-    /// fallback, a card that has no usable address gets a local one, 02:00:00:00 and a number that is different for each such card of
-    /// this kernel.
+    /// The same, with options of the driver's own: a mask of features, a fallback for a card without an address. Those for the
+    /// sizes of buffers and for interrupts are not used. Only a mask that names the MTU makes the driver agree on it, and refuse
+    /// longer frames. Without a fallback, a card that has no usable address gets a local one, 02:00:00:00 and a number that is
+    /// different for each such card of this kernel.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -161,8 +163,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.net.features()
     }
 
-    /// Bytes that a frame may carry after its Ethernet header: what the device says, or 1,500. Longer ones can be sent, as with the original, unless
-    /// [`Self::with_options`] was given a mask of features with the MTU in it; the device may drop them.
+    /// Bytes that a frame may carry after its Ethernet header: what the device says, or 1,500. Longer ones can be sent, as with
+    /// the original, unless [`Self::with_options`] was given a mask of features with the MTU in it; the device may drop them.
     #[must_use]
     pub fn mtu(&self) -> u16 {
         self.net.mtu()
@@ -184,15 +186,16 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.net.link().map_err(translate)
     }
 
-    /// Resets the device and sets it up again: the way on after `IoError`. Frames in flight are lost and counted; buffers that were received stay
-    /// the caller's.
+    /// Resets the device and sets it up again: the way on after `IoError`. Frames in flight are lost and counted; buffers that
+    /// were received stay the caller's.
     ///
     /// # Errors
     /// `IoError` where the device does not come up, `DmaError` where it comes up with larger queues and there is no memory for
     /// them. It may be tried again. A device that comes up with queues of another size is refused while buffers are lent or
     /// frames wait that were received before: receive and return all of them, then try again.
     pub fn recover(&mut self) -> Result {
-        // What is given back here cannot stand in the way of another number of slots. A broken queue says so, which is why we are here.
+        // What is given back here cannot stand in the way of another number of slots. A broken queue says so, which is why we are
+        // here.
         let _ = self.harvest();
         let _ = self.flush_back();
         // SAFETY: the handle is that of a driver.
@@ -218,8 +221,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let _ = self.net.disable_interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
     }
 
-    /// Asks for an interrupt when a frame has been received, which is so from the start until [`Self::disable_interrupts`]. Receive until
-    /// there is none, or use [`Self::can_recv`], afterwards: a frame that came before the call does not interrupt.
+    /// Asks for an interrupt when a frame has been received, which is so from the start until [`Self::disable_interrupts`].
+    /// Receive until there is none, or use [`Self::can_recv`], afterwards: a frame that came before the call does not interrupt.
     pub fn enable_interrupts(&mut self) {
         let _ = self.net.enable_interrupts(VIRTIO_NET_IRQ_RX);
     }
@@ -234,8 +237,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.net.is_usable() && self.net.tx_in_flight() < usize::from(self.slots)
     }
 
-    /// Frames that the device has not sent yet, as far as it tells. The driver's end waits for them, but for a million looks only: who must not
-    /// lose one, where the network may be slow to take it, calls [`Self::poll`] until this is 0.
+    /// Frames that the device has not sent yet, as far as it tells. The driver's end waits for them, but for a million looks
+    /// only: who must not lose one, where the network may be slow to take it, calls [`Self::poll`] until this is 0.
     #[must_use]
     pub fn tx_in_flight(&self) -> usize {
         self.net.tx_in_flight()
@@ -243,10 +246,10 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
 
     /// Whether [`Self::receive`] has a frame. What waits and is no frame does not count.
     ///
-    /// In three states it is true and `receive` may still answer `NotReady`, because nothing would ever come otherwise: the device sleeps over
-    /// buffers or frames, because a notification was left out through no fault of the driver's (without EVENT_IDX that looks the same as a device that
-    /// sleeps over nothing, once after it had run dry); it has no buffer left, because all are
-    /// full of what is no frame; or because all were lent, and some were dropped.
+    /// In three states it is true and `receive` may still answer `NotReady`, because nothing would ever come otherwise: the
+    /// device sleeps over buffers or frames, because a notification was left out through no fault of the driver's (without
+    /// EVENT_IDX that looks the same as a device that sleeps over nothing, once after it had run dry); it has no buffer left,
+    /// because all are full of what is no frame; or because all were lent, and some were dropped.
     pub fn can_recv(&self) -> bool {
         // SAFETY: the pool lives until the driver releases it.
         let returned = || unsafe { self.pool.as_ref() }.any_returned();
@@ -254,8 +257,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         self.next < self.seen || self.net.is_due() || starved && returned()
     }
 
-    /// Does what is due: takes back what was sent and what was dropped, and repeats a notification where one was wrongly left out. [`Self::receive`]
-    /// does it too where it finds nothing. For callers that do neither that nor [`Self::send`] before [`Self::can_send`] changes.
+    /// Does what is due: takes back what was sent and what was dropped, and repeats a notification where one was wrongly left
+    /// out. [`Self::receive`] does it too where it finds nothing. For callers that do neither that nor [`Self::send`] before
+    /// [`Self::can_send`] changes.
     ///
     /// # Errors
     /// `IoError` where the device needs a reset.
@@ -283,13 +287,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             // Not this frame's trouble; the next call says what is wrong.
             let _ = self.flush_back();
         }
-        // SAFETY: the slot is held since `look_ahead`, where C told its frame and its length, behind a header of these bytes, in a buffer of
-        // the size that the options asked for.
+        // SAFETY: the slot is held since `look_ahead`, where C told its frame and its length, behind a header of these bytes, in
+        // a buffer of the size that the options asked for.
         Ok(unsafe { RxBuffer::new(self.pool, frame, (length, self.rx_bytes), slot, self.header) })
     }
 
-    /// Takes a buffer back, in any order. One of another driver goes home to that one. Of a device that broke a rule [`Self::receive`] and
-    /// [`Self::send`] tell; the buffer is taken back all the same.
+    /// Takes a buffer back, in any order. One of another driver goes home to that one. Of a device that broke a rule
+    /// [`Self::receive`] and [`Self::send`] tell; the buffer is taken back all the same.
     ///
     /// # Errors
     /// None; the type is the original's.
@@ -307,8 +311,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
     /// Sends a frame: posts it and returns.
     ///
     /// # Errors
-    /// `InvalidParam` for a frame below 14 bytes or above what the device takes; `QueueFull` where every slot is taken and the device
-    /// sends none for long; `IoError` where the device needs a reset.
+    /// `InvalidParam` for a frame below 14 bytes or above what the device takes; `QueueFull` where every slot is taken and the
+    /// device sends none for long; `IoError` where the device needs a reset.
     #[inline]
     pub fn send(&mut self, tx_buf: TxBuffer) -> Result {
         self.post_any(tx_buf).map_err(translate)

@@ -1,15 +1,17 @@
-//! The drop-in for `virtio_drivers::device::net::VirtIONetRaw`: the caller's buffers. In a build with a heap the driver's state is one block of it,
-//! in one without it is part of the value.
+//! The drop-in for `virtio_drivers::device::net::VirtIONetRaw`: the caller's buffers. In a build with a heap the driver's state
+//! is one block of it, in one without it is part of the value.
 //!
-//! A token is a slot. The first tokens are 0, 1, 2 … in order, and every token is below `QUEUE_SIZE`. Where it differs from the original:
+//! A token is a slot. The first tokens are 0, 1, 2 … in order, and every token is below `QUEUE_SIZE`. Where it differs from the
+//! original:
 //!
-//! - Completions may be taken in any order: `transmit_complete` takes any token that the device has returned, not the next one only.
-//! - `send` copies the frame to a buffer of its own and returns once it is posted, whatever else is in flight. It refuses a frame below 14 or
-//!   above 65,535 bytes. It takes four pages of DMA memory for each eight frames on their way, 32 frames at most; then it waits for the device.
-//!   A frame above 2,032 bytes has memory of its own until it is sent, one at a time.
+//! - Completions may be taken in any order: `transmit_complete` takes any token that the device has returned, not the next one
+//!   only.
+//! - `send` copies the frame to a buffer of its own and returns once it is posted, whatever else is in flight. It refuses a frame
+//!   below 14 or above 65,535 bytes. It takes four pages of DMA memory for each eight frames on their way, 32 frames at most;
+//!   then it waits for the device. A frame above 2,032 bytes has memory of its own until it is sent, one at a time.
 //! - `receive_wait` refuses to begin while other receive buffers are posted: they would be filled first.
-//! - A device that breaks a rule is reset by the call that notices. Whatever was posted then comes back, each token with `IoError`, and the next
-//!   call that posts brings the device up again.
+//! - A device that breaks a rule is reset by the call that notices. Whatever was posted then comes back, each token with
+//!   `IoError`, and the next call that posts brings the device up again.
 //! - Dropping the driver takes every buffer back from the device, and from the `Hal`.
 
 use super::driver::{Info, NetDevice, Options, Statistics};
@@ -76,8 +78,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Sets the device up. No buffer is posted.
     ///
     /// # Errors
-    /// `DmaError` where the `Hal` has no memory, or the heap, in a build that has one; `ConfigSpaceTooSmall`; `IoError` where the device does not keep to
-    /// the rules.
+    /// `DmaError` where the `Hal` has no memory, or the heap, in a build that has one; `ConfigSpaceTooSmall`; `IoError` where the
+    /// device does not keep to the rules.
     pub fn new(transport: T) -> Result<Self> {
         const { check_queue_size(QUEUE_SIZE) };
         // A `Hal` may copy what the device wrote only when the buffer is unshared, so C must not judge headers before that.
@@ -129,8 +131,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         self.net.mac_address()
     }
 
-    /// Whether [`Self::transmit_begin`] has a slot, as far as can be told without a look. Those of completed requests are taken until
-    /// [`Self::transmit_complete`]. True where the device was reset, too: the next request brings it up again.
+    /// Whether [`Self::transmit_begin`] has a slot, as far as can be told without a look. Those of completed requests are taken
+    /// until [`Self::transmit_complete`]. True where the device was reset, too: the next request brings it up again.
     pub fn can_send(&self) -> bool {
         // Where less is in flight than `send` has posted, a buffer of its own has come back.
         self.net.tx_free() != 0
@@ -148,14 +150,16 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         Ok(header)
     }
 
-    /// Posts a buffer that holds a header, as [`Self::fill_buffer_header`] writes it, and a frame. Returns the token of the request.
+    /// Posts a buffer that holds a header, as [`Self::fill_buffer_header`] writes it, and a frame. Returns the token of the
+    /// request.
     ///
     /// # Errors
-    /// `InvalidParam` for a frame below 14 bytes or above what the device takes; `QueueFull`; `IoError` where the device needed a reset
-    /// and does not come up.
+    /// `InvalidParam` for a frame below 14 bytes or above what the device takes; `QueueFull`; `IoError` where the device needed a
+    /// reset and does not come up.
     ///
     /// # Safety
-    /// The buffer stays where it is and as it is until [`Self::transmit_complete`] has returned for the token, or the driver is dropped.
+    /// The buffer stays where it is and as it is until [`Self::transmit_complete`] has returned for the token, or the driver is
+    /// dropped.
     #[inline]
     pub unsafe fn transmit_begin(&mut self, tx_buf: &[u8]) -> Result<u16> {
         let header = usize::from(self.header);
@@ -184,7 +188,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Ends a request and returns the bytes that the device says it has written, which are none.
     ///
     /// # Errors
-    /// `NotReady` where the device has not completed it; `IoError` where the device was reset first (the buffer is the caller's again).
+    /// `NotReady` where the device has not completed it; `IoError` where the device was reset first (the buffer is the caller's
+    /// again).
     ///
     /// # Safety
     /// The buffer is the one that [`Self::transmit_begin`] returned the token for.
@@ -211,9 +216,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// `InvalidParam` below 1,526 bytes; `QueueFull`; `IoError` where the device needed a reset and does not come up.
     ///
     /// # Safety
-    /// The buffer stays where it is, and nobody reads or writes it, until [`Self::receive_complete`] has returned a result other than `NotReady` or
-    /// `WrongToken` for the token, or the driver is dropped. The drop resets the device, but cannot tell whether that was confirmed:
-    /// what was posted then should not be used again.
+    /// The buffer stays where it is, and nobody reads or writes it, until [`Self::receive_complete`] has returned a result other
+    /// than `NotReady` or `WrongToken` for the token, or the driver is dropped. The drop resets the device, but cannot tell
+    /// whether that was confirmed: what was posted then should not be used again.
     #[inline]
     pub unsafe fn receive_begin(&mut self, rx_buf: &mut [u8]) -> Result<u16> {
         if rx_buf.len() < MIN_BUFFER_LEN {
@@ -235,8 +240,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         checked(code)
     }
 
-    /// The token of the next buffer that the device has filled, if there is one; or of one that [`Self::receive_complete`] ends with an error,
-    /// because the device broke a rule.
+    /// The token of the next buffer that the device has filled, if there is one; or of one that [`Self::receive_complete`] ends
+    /// with an error, because the device broke a rule.
     #[inline]
     pub fn poll_receive(&self) -> Option<u16> {
         // SAFETY: the handle is that of a driver.
@@ -247,8 +252,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Ends a request: the buffer holds a header and a frame, of the lengths returned.
     ///
     /// # Errors
-    /// `NotReady` where no buffer has been filled, and `WrongToken` where it is not this one's turn: the buffer stays the device's. `IoError` where
-    /// the device told a length that cannot be, or was reset: the buffer is the caller's again.
+    /// `NotReady` where no buffer has been filled, and `WrongToken` where it is not this one's turn: the buffer stays the
+    /// device's. `IoError` where the device told a length that cannot be, or was reset: the buffer is the caller's again.
     ///
     /// # Safety
     /// The buffer is the one that [`Self::receive_begin`] returned the token for.
@@ -269,9 +274,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Copies a frame and sends it: posts it and returns.
     ///
     /// # Errors
-    /// `InvalidParam` for a frame below 14 or above 65,535 bytes; `DmaError` where the `Hal` has no memory for the copy; `QueueFull` where the slots
-    /// are taken by requests that [`Self::transmit_complete`] has not ended, or the device sends nothing for long; `IoError` where the device
-    /// needed a reset and does not come up.
+    /// `InvalidParam` for a frame below 14 or above 65,535 bytes; `DmaError` where the `Hal` has no memory for the copy;
+    /// `QueueFull` where the slots are taken by requests that [`Self::transmit_complete`] has not ended, or the device sends
+    /// nothing for long; `IoError` where the device needed a reset and does not come up.
     pub fn send(&mut self, tx_buf: &[u8]) -> Result {
         if tx_buf.len() > OWN_FRAME {
             return self.send_long(tx_buf);
@@ -299,9 +304,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Posts the buffer and waits for a frame.
     ///
     /// # Errors
-    /// `InvalidParam` below 1,526 bytes; `AlreadyUsed` while other receive buffers are posted; `IoError` where the device told a length that cannot
-    /// be, or was reset. The buffer is the caller's again in each case: where the device does not confirm a reset, the call does not
-    /// return.
+    /// `InvalidParam` below 1,526 bytes; `AlreadyUsed` while other receive buffers are posted; `IoError` where the device told a
+    /// length that cannot be, or was reset. The buffer is the caller's again in each case: where the device does not confirm a
+    /// reset, the call does not return.
     pub fn receive_wait(&mut self, rx_buf: &mut [u8]) -> Result<(usize, usize)> {
         if self.has_posted_empty() {
             return Err(Error::AlreadyUsed);
@@ -561,8 +566,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         }
     }
 
-    /// Takes the buffers of `send` back that the device has sent. Those of a device that was reset come back too; where it does not confirm
-    /// that, an error.
+    /// Takes the buffers of `send` back that the device has sent. Those of a device that was reset come back too; where it does
+    /// not confirm that, an error.
     fn take_own_back(&mut self) -> Result {
         let code = self.look_for_sent();
         if (code < 0 || !self.net.is_usable()) && self.reset() == Reset::Pending {
@@ -648,8 +653,8 @@ impl Posting {
     }
 }
 
-/// Takes a buffer back from the `Hal` that [`Posting::behind`] has described, and that the caller did not complete. Those of `send` were never
-/// shared.
+/// Takes a buffer back from the `Hal` that [`Posting::behind`] has described, and that the caller did not complete. Those of
+/// `send` were never shared.
 ///
 /// # Safety
 /// It was shared, and its owner keeps it in place until the driver is gone.
@@ -752,7 +757,8 @@ struct OwnBuffers {
 }
 
 impl OwnBuffers {
-    /// A buffer of a new block, where there may be one and the `Hal` has the memory: four pages, or one. An error where there is none at all.
+    /// A buffer of a new block, where there may be one and the `Hal` has the memory: four pages, or one. An error where there is
+    /// none at all.
     fn grow<H: Hal>(&mut self, slots: usize) -> Result<Option<usize>> {
         let most = OWN_BUFFERS.min(slots);
         let Some(number) = self.blocks.iter().position(Option::is_none) else { return Ok(None) };
