@@ -541,10 +541,11 @@ static VIRTIO_NOINLINE int32_t release(struct virtio_net *net, uint32_t queue_pa
     return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, result);
 }
 
-/* The slot of a packet, and a step to that of the next packet of an array. */
-VIRTIO_INLINE uint16_t next_packet_slot(const uint8_t **at)
+/* The slot of a packet, and a step to that of the next packet of an array: as a number, since a pointer must not be stepped to the
+ * middle of what lies behind the array. */
+VIRTIO_INLINE uint16_t next_packet_slot(uintptr_t *at)
 {
-    uint16_t slot = *(const uint16_t *)(const void *)*at;
+    uint16_t slot = *(const uint16_t *)*at;
     *at += sizeof(struct virtio_net_packet);
     VIRTIO_STEPPED(*at);
     return slot;
@@ -558,7 +559,7 @@ VIRTIO_INLINE uint32_t release_runs(struct virtio_ring *ring, const struct virti
     while (VIRTIO_LIKELY(left != 0) && wrong == 0) {
         uint32_t run = ring_run(ring, ring_first_held(ring), left);
         const struct virtio_slot *position = ring_position(ring, ring_first_held(ring));
-        const uint8_t *at = (const uint8_t *)packets + offsetof(struct virtio_net_packet, slot);
+        uintptr_t at = (uintptr_t)packets + offsetof(struct virtio_net_packet, slot);
         wrong = run;
         while (VIRTIO_LIKELY(next_packet_slot(&at) == ring_next_slot(&position)) && --wrong != 0)
             continue;
