@@ -63,7 +63,7 @@ struct net_rx {
     uint32_t trust_header;
     uint32_t slots_at; /* bytes from the driver's start to this direction's slots */
     /* rx_peek's quick way to frames in memory of the caller, set by rx_post: who never calls that links none of it. After
-     * rx_post_one alone, whose frames rx_take_one takes, rx_peek goes the general way. */
+     * rx_post_one alone, whose frames rx_take_one takes, rx_peek may go the general way. */
     int32_t (*peek_external)(struct virtio_net *net, struct virtio_net_packet *packets, uint32_t count);
     uint64_t frames;
     uint64_t bytes;

@@ -553,17 +553,24 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         outcome.map(drop)
     }
 
-    /// Gives the memory of a long frame back that has been sent.
+    /// Gives the memory of a long frame back where it has been sent.
     #[cold]
     #[inline(never)]
     fn take_long_back(&mut self) {
         let mut packet = virtio_net_packet { slot: self.own.long_slot, ..Default::default() };
         // SAFETY: the handle is that of a driver, and there is room for one packet.
         if unsafe { virtio_net_tx_take(self.net.quiet_handle(), 0, &mut packet) } >= 0 {
-            self.own.forget_long();
             // SAFETY: the driver has given it back.
-            unsafe { Block::of_long(&packet).free::<H>() };
+            unsafe { self.free_long(&packet) };
         }
+    }
+
+    /// # Safety
+    /// The packet is the long frame's, as the driver has returned it.
+    unsafe fn free_long(&mut self, packet: &virtio_net_packet) {
+        self.own.forget_long();
+        // SAFETY: by the caller's promise.
+        unsafe { Block::of_long(packet).free::<H>() };
     }
 
     /// Takes the buffers of `send` back that the device has sent. Those of a device that was reset come back too; where it does
@@ -601,9 +608,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
         // SAFETY: there is room for one packet, here and below.
         while unsafe { virtio_net_tx_reap(handle(&mut self.net), 0, 0, &mut packet, 1) } == 1 {
             if self.own.has_long() && self.own.long_slot == packet.slot {
-                self.own.forget_long();
-                // SAFETY: the driver has given the long frame's memory back.
-                unsafe { Block::of_long(&packet).free::<H>() };
+                // SAFETY: the driver has given it back.
+                unsafe { self.free_long(&packet) };
             } else if !self.own.has(packet.slot) {
                 // SAFETY: the driver has given the caller's buffer back.
                 unsafe { unshare::<H>(&packet, BufferDirection::DriverToDevice) };
