@@ -22,9 +22,11 @@ VIRTIO_INLINE uint32_t clamp(uint32_t count)
  * until the caller is told of them. */
 VIRTIO_INLINE void retire(struct virtio_ring *ring, struct virtio_slot *slots, uint32_t count)
 {
-    if (VIRTIO_LIKELY(ring->externals == 0) || !ring->pooled) {
+    bool none_external = ring->pooled && ring->externals == 0;
+    bool all_external = !ring->pooled || ring->externals == (uint16_t)(ring_in_flight(ring) + ring->held);
+    if (VIRTIO_LIKELY(none_external) || all_external) {
         ring->used_index = (uint16_t)(ring->used_index + count);
-        ring->held = (uint16_t)(ring->held + (ring->pooled ? 0 : count));
+        ring->held = (uint16_t)(ring->held + (none_external ? 0 : count));
         return;
     }
     while (count-- > 0) {
@@ -642,14 +644,40 @@ void vn_net_hand_out(struct virtio_ring *ring, uint16_t number, struct virtio_ne
     ring_release(ring, slots, number);
 }
 
+/* The loop for nearly every queue with a pool: what `tell` does, for each of the next `count` slots. */
+VIRTIO_INLINE void tell_plain(struct virtio_ring *ring, struct virtio_slot *slots, struct virtio_net_packet *packet,
+                              uint32_t count)
+{
+    struct virtq_descriptor *descriptors = ring->descriptors;
+    uint32_t bias = ring->length_bias;
+    uint32_t mask = ring->slot_mask;
+    uint32_t counter = ring_first_held(ring);
+    ring->externals = (uint16_t)(ring->externals - count);
+    for (; count != 0; count--, counter++, packet++) {
+        uint16_t number = slots[counter & mask].order;
+        struct virtio_slot *slot = &slots[number];
+        uint32_t length = slot->length;
+        packet->cookie = slot->cookie;
+        packet->flags = length >> 30;
+        packet->slot = number;
+        slot->length = length & ~(VIRTIO_SLOT_EXTERNAL | VIRTIO_SLOT_LOST);
+        descriptors[number].address = slot->device_address - bias;
+    }
+}
+
 /* Hands out the external frames that are done, the oldest first: they are free then, all of them at once. */
 static int32_t reap(struct virtio_ring *ring, struct virtio_net_packet *packets, uint32_t count)
 {
     struct virtio_slot *slots = ring_slots(ring);
     uint16_t end = ring->used_index;
     uint32_t done = 0;
-    for (uint16_t counter = ring_first_held(ring); done < count && counter != end; counter++)
-        tell(ring, slots, slots[counter & ring->slot_mask].order, &packets[done++]);
+    if (VIRTIO_LIKELY(ring_is_plain(ring) && ring->layout == VIRTIO_LAYOUT_ONE)) {
+        done = count < ring->held ? count : ring->held;
+        tell_plain(ring, slots, packets, done);
+    } else {
+        for (uint16_t counter = ring_first_held(ring); done < count && counter != end; counter++)
+            tell(ring, slots, slots[counter & ring->slot_mask].order, &packets[done++]);
+    }
     ring->held = (uint16_t)(ring->held - done);
     return (int32_t)done;
 }

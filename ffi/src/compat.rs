@@ -553,8 +553,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
             // SAFETY: there is room for so many packets.
             let count = unsafe { virtio_net_tx_reap(handle(&mut self.net), 0, 0, into, REAPED as u32) };
             let count = DriverError::check(count)? as usize;
+            self.kept -= count as u16;
             for packet in packets.iter().take(count) {
-                self.kept -= 1;
                 // SAFETY: the driver has written the cookie, and returned it.
                 if let Some(buffer) = unsafe { TxBuffer::from_cookie((*packet.as_ptr()).cookie) } {
                     // SAFETY: it was posted, and has come back.
