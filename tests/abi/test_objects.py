@@ -120,15 +120,37 @@ def test_texts_are_for_whoever_asks(tmp_path):
     assert not users_of_the_texts(tmp_path / "object.o", "-DVIRTIO_NET_NO_LOG")
 
 
-@pytest.mark.parametrize("command", [("aarch64-linux-gnu-gcc",), ("clang-19", "--target=aarch64-unknown-none", "-nostdlibinc")],
-                         ids=("gcc", "clang"))
-@pytest.mark.parametrize("name", (ROOT / "c-driver/sources.txt").read_text(encoding="utf-8").split())
+COMPILERS = pytest.mark.parametrize(
+    "command", [("aarch64-linux-gnu-gcc",), ("clang-19", "--target=aarch64-unknown-none", "-nostdlibinc")], ids=("gcc", "clang"))
+SOURCES = (ROOT / "c-driver/sources.txt").read_text(encoding="utf-8").split()
+
+
+def compile_source(command, name, directory, *flags):
+    subprocess.run([*command, "-std=c11", "-ffreestanding", "-fno-strict-aliasing", "-mgeneral-regs-only", "-mstrict-align",
+                    "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/include", f"-I{ROOT}/c-driver", *flags,
+                    "-c", ROOT / "c-driver" / name, "-o", directory / "object.o"], check=True, timeout=60)
+
+
+@COMPILERS
+@pytest.mark.parametrize("name", SOURCES)
 def test_compiles_without_optimisation(command, name, tmp_path):
     """What a project gets that has no build type: instructions written by hand may not need a compiler that looks through
     calls."""
-    subprocess.run([*command, "-std=c11", "-O0", "-ffreestanding", "-fno-strict-aliasing", "-mgeneral-regs-only",
-                    "-mstrict-align", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/include", f"-I{ROOT}/c-driver",
-                    "-c", ROOT / "c-driver" / name, "-o", tmp_path / "object.o"], check=True, timeout=60)
+    compile_source(command, name, tmp_path, "-O0")
+
+
+# Bytes of the largest frame: the stacks of kernels and of interrupt handlers are small.
+MOST_STACK = 256
+
+
+@COMPILERS
+@pytest.mark.parametrize("name", SOURCES)
+def test_needs_little_stack(command, name, tmp_path):
+    """No function has a large frame, or one whose size depends on what it is given."""
+    compile_source(command, name, tmp_path, "-O2", "-fstack-usage")
+    frames = [line.split("\t") for line in (tmp_path / "object.su").read_text(encoding="utf-8").splitlines()]
+    assert frames, "nothing was told"
+    assert not [(where, size, kind) for where, size, kind in frames if int(size) > MOST_STACK or kind != "static"]
 
 
 @pytest.mark.parametrize("preset", AARCH64)
