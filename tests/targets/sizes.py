@@ -1,4 +1,5 @@
-"""How large a minimal kernel is with the network device of virtio-drivers, and with this one: the same `main`, transport, heap and machine.
+"""How large a minimal kernel is with the network device of virtio-drivers, and with this one: the same `main`, transport, heap
+and machine.
 
 Prints a table, and writes it with the numbers to build/targets: `build/venv/bin/python tests/targets/sizes.py`.
 """
@@ -34,7 +35,8 @@ def report():
 def table(rows):
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(f"{value:,}" if isinstance(value, int) else value for value in row.values()) + " |" for row in rows]
+    for row in rows:
+        lines.append("| " + " | ".join(f"{value:,}" if isinstance(value, int) else value for value in row.values()) + " |")
     return "\n".join(lines)
 
 
