@@ -45,15 +45,10 @@ die() {
 
 # --- Running commands: each with a time limit, and none outlives this script ---
 
-child=
 # Runs a command or function beside this shell, so that a signal here ends it at once.
 attend() {
     "$@" </dev/null &
-    child=$!
-    local status=0
-    wait "$child" || status=$?
-    child=
-    return "$status"
+    wait "$!"
 }
 
 # limit SECONDS COMMAND...: `timeout` leads a process group of its own and ends all of it.
@@ -66,11 +61,12 @@ limit() {
     return "$status"
 }
 
+# What runs is asked of the shell: it knows a command from its first moment on, which no variable does.
 on_signal() {
-    if [ -n "$child" ]; then
-        kill -TERM "$child" 2>/dev/null
-        wait "$child" 2>/dev/null
-    fi
+    local running
+    mapfile -t running <<<"$(jobs -pr)"
+    kill -TERM "${running[@]}" 2>/dev/null
+    wait
     exit "$1"
 }
 
@@ -449,8 +445,9 @@ boot() {
 
 check_boot() {
     local status=0 began=$SECONDS
+    scratch=
+    trap '[ -z "$scratch" ] || rm -rf "$scratch"' EXIT
     scratch=$(mktemp -d) || die "no place for temporary files"
-    trap 'rm -rf "$scratch"' EXIT
     say "Booting (scripted, at most 90 s)"
     limit 90 "${qemu[@]}" -append check -serial chardev:console \
         -chardev "stdio,id=console,logfile=$scratch/serial" || status=$?
@@ -538,7 +535,7 @@ stage_cross() {
     for name in {aarch64,x86_64,riscv64,riscv64gc}-{gcc,clang} {aarch64,x86_64}-{gcc,clang}-simd; do
         build_preset "$name" || failed=1
     done
-    run_pytest 600 tests/abi --ignore=tests/abi/test_mutations.py || failed=1
+    run_pytest 1800 tests/abi --ignore=tests/abi/test_mutations.py || failed=1
     return "$failed"
 }
 
@@ -555,26 +552,26 @@ stage_rust() {
     limit 600 "$rust_bin/cargo" test --locked -p virtio-net-c --test consumer -- --ignored || failed=1
     for_host test --locked -p levitate-utils || failed=1
     for_host run --locked -p xtask -- check || failed=1
-    run_pytest 600 tests/abi/test_mutations.py || failed=1
+    run_pytest 1800 tests/abi/test_mutations.py || failed=1
     return "$failed"
 }
 
 # Minimal kernels, each built and booted by its row of a table.
 stage_targets() {
-    TARGETS_CLANG=$(find_clang) TARGETS_LLD=${CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER:-} run_pytest 1500 tests/targets
+    TARGETS_CLANG=$(find_clang) TARGETS_LLD=${CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER:-} run_pytest 3600 tests/targets
 }
 
 # The packages as strangers use them. Their tests call Cargo and CMake themselves.
-stage_package() { BUILD_STD="${build_std[*]}" run_pytest 1200 -n 2 --dist loadfile tests/consumers; }
+stage_package() { BUILD_STD="${build_std[*]}" run_pytest 3600 -n 2 --dist loadfile tests/consumers; }
 
 # The kernel with the other driver is put aside, for the tests that compare both.
 stage_qemu() {
     local failed=0
     { build_kernel rust && cp "$kernel" build/kernel-rust-net && build_kernel && make_disk &&
-        run_pytest 1800 -n 2 tests/qemu; } || failed=1
+        run_pytest 3600 -n 2 tests/qemu; } || failed=1
     { for_target build --release -p bench-kernel --features simd &&
         cp "target/$target/release/bench-kernel" build/bench-kernel-simd &&
-        for_target build --release -p bench-kernel && run_pytest 300 tests/bench; } || failed=1
+        for_target build --release -p bench-kernel && run_pytest 1800 tests/bench; } || failed=1
     return "$failed"
 }
 

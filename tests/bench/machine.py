@@ -113,7 +113,7 @@ def ends(case):
 class Machine:
     """QEMU with a console to read and a wire to be the other end of."""
 
-    def __init__(self, arguments, *, modern=True, cpus=1, device="", limit=120):
+    def __init__(self, arguments, *, modern=True, cpus=1, device="", limit=300):
         self.console, console = socket.socketpair()
         self.wire, wire = socket.socketpair()
         for end in (self.wire, wire):
@@ -157,7 +157,7 @@ def boot(arguments, limit=300):
         return "\n".join(qemu.lines())
 
 
-def run(kernel, cases, *, modern=True, counting=True, device="", cpus=1, limit=120):
+def run(kernel, cases, *, modern=True, counting=True, device="", cpus=1, limit=300):
     """Runs cases one after the other in one machine, and returns what the kernel said of each."""
     words = ",".join(f"arg={word}" for word in ["bench", *map(str, cases)])
     arguments = ["-m", "256M", "-kernel", str(kernel), "-semihosting-config", f"enable=on,target=native,{words}"]

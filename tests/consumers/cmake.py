@@ -22,7 +22,7 @@ def run(*command, **settings):
     environment = {key: value for key, value in os.environ.items()
                    if key not in ("CC", "CFLAGS", "LDFLAGS", "DESTDIR", "MAKEFLAGS")}
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=120, env=environment | settings.pop("env", {}), check=False, **settings)
+                          timeout=900, env=environment | settings.pop("env", {}), check=False, **settings)
     assert done.returncode == 0, f"{command}: {done.stdout}"
     return done.stdout
 

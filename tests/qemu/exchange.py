@@ -10,6 +10,8 @@ import struct
 import threading
 import time
 
+from wire import PATIENCE
+
 TO_PEER, TO_KERNEL = 1, 2
 DATA, READY = b"\x88\xb5", b"\x88\xb6"
 PEER_MAC = bytes.fromhex("020000000001")
@@ -63,12 +65,12 @@ class Peer:
         sender = threading.Thread(target=self._send, daemon=True)
         sender.start()
         self._receive()
-        sender.join(60)
+        sender.join(PATIENCE)
         assert not sender.is_alive(), "the kernel stopped taking frames"
         assert self.failure is None, f"sending failed: {self.failure}"
 
     def _wait_until_ready(self):
-        ready = self.wire.receive(30)
+        ready = self.wire.receive(PATIENCE)
         assert ready is not None, "the kernel never said that it is ready"
         assert ready[6:20] == self.mac + READY + self.mac, f"not a ready frame: {ready.hex()}"
 
@@ -83,7 +85,7 @@ class Peer:
     def _receive(self):
         index = 0
         while index < self.count:
-            got = self.wire.receive(30)
+            got = self.wire.receive(PATIENCE)
             assert got is not None, f"no frame {index} of {self.count}"
             if got[12:14] == READY:
                 continue

@@ -1,16 +1,21 @@
 """One QEMU run of the kernel as a test sees it: serial lines to wait for, a monitor (QMP), an end within a limit.
 
-Serial port, QMP and a wire to a test's own network are socket pairs made before QEMU starts, so no output is lost.
+Serial port, QMP and a wire to a test's own network are socket pairs made before QEMU starts, so no output is lost. The serial
+port is read at once, whatever the test does: one that nobody reads is full after some 300 characters, and then QEMU stands still,
+its network with it.
 """
 
 import json
 import os
+import queue
 import re
-import select
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
+
+from wire import PATIENCE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KERNEL = Path(os.environ.get("KERNEL", REPOSITORY / "target/aarch64-unknown-none/release/kernel"))
@@ -24,7 +29,7 @@ class Qmp:
     """A client of QEMU's machine protocol: one command at a time, events are passed over."""
 
     def __init__(self, connection):
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE)
         self.stream = connection.makefile("rw", encoding="utf-8")
         assert "QMP" in json.loads(self.stream.readline())
         self.execute("qmp_capabilities")
@@ -45,11 +50,14 @@ class Machine:
     serial line is as dumb as a pipe."""
 
     def __init__(self, *, kernel=KERNEL, append="", modern=False, cpus=1, network="user", mac=None, disk=None,
-                 pcap=None, paused=False, terminal=False, wire_bytes=None, limit=60):
+                 pcap=None, paused=False, terminal=False, wire_bytes=None, limit=300):
         assert kernel.exists(), f"no kernel at {kernel}: './run.sh test qemu' builds it"
         self.terminal = terminal
         self.text = ""
         self.position = 0
+        self.unanswered = b""
+        self.arrived = queue.SimpleQueue()
+        self.reader = threading.Thread(target=self._listen, daemon=True)
         self.serial, serial = socket.socketpair()
         monitor, self.monitor = socket.socketpair()
         self.wire, wire = socket.socketpair()
@@ -83,34 +91,58 @@ class Machine:
                                         pass_fds=[end.fileno() for end in self.passed])
         for end in self.passed:
             end.close()
-        self.qmp = Qmp(self.monitor)
+        self.reader.start()
+        try:
+            self.qmp = Qmp(self.monitor)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception):
         if self.process.poll() is None:
             self.process.terminate()
         self.process.wait()
-        self._read(0)
+        self.reader.join(PATIENCE)
+        while not self.arrived.empty() and self._read(0):
+            pass
         print(f"--- {' '.join(self.command)}\n{self.text}\n---")
         for end in (self.serial, self.monitor, self.wire):
             end.close()
 
+    def _listen(self):
+        """Takes what the serial port has as it comes; nothing at its end."""
+        data = b"?"
+        while data:
+            try:
+                data = self.serial.recv(65536)
+                if self.terminal:
+                    self._answer(data)
+            except OSError:
+                data = b""
+            self.arrived.put(data)
+
     def _read(self, seconds):
-        """Takes what the serial port has, waiting for some; False at its end."""
-        if not select.select([self.serial], [], [], max(seconds, 0))[0]:
-            return True
+        """Adds what the serial port had to the text, waiting for some; False at its end."""
         try:
-            data = self.serial.recv(65536)
-        except ConnectionResetError:
-            data = b""
-        if self.terminal and CURSOR_QUESTION in data:
-            self.serial.sendall(b"\x1b[24;80R" if FAR_CORNER in data else b"\x1b[24;%dR" % (len(PROMPT) + 1))
+            data = self.arrived.get(timeout=max(seconds, 0))
+        except queue.Empty:
+            return True
+        if not data:
+            self.arrived.put(data)
         # A control sequence may come in two parts; clean the whole of the unread text.
         raw = self.text[self.position:] + data.decode("utf-8", "replace")
         self.text = self.text[:self.position] + CONTROL_SEQUENCE.sub("", raw)
         return bool(data)
 
-    def expect(self, pattern, seconds=20):
+    def _answer(self, data):
+        """Tells where the cursor is, each time that it is asked for. What comes at once, and in how many parts, is chance."""
+        *asked, self.unanswered = (self.unanswered + data).split(CURSOR_QUESTION)
+        for before in asked:
+            column = 80 if before.endswith(FAR_CORNER) else len(PROMPT) + 1
+            self.serial.sendall(b"\x1b[24;%dR" % column)
+
+    def expect(self, pattern, seconds=PATIENCE):
         """Waits for text that matches (^ and $ are line ends), after what was last waited for."""
         expression = re.compile(pattern, re.MULTILINE)
         until = time.monotonic() + seconds
@@ -128,7 +160,7 @@ class Machine:
         """Types a line at the monitor's prompt."""
         self.serial.sendall(line.encode() + b"\r")
 
-    def command_output(self, line, seconds=20):
+    def command_output(self, line, seconds=PATIENCE):
         """Types a command and returns what it prints, up to the next prompt."""
         self.type(line)
         start = self.expect(rf"{re.escape(line)}\n", seconds).end()
@@ -140,7 +172,7 @@ class Machine:
         until = time.monotonic() + self.limit
         while self._read(until - time.monotonic()):
             assert time.monotonic() < until, "the machine did not end"
-        status = self.process.wait(timeout=10)
+        status = self.process.wait(timeout=PATIENCE)
         assert status == 0, f"QEMU ended with status {status} (124: not within {self.limit} s)"
         return self.text
 

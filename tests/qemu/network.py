@@ -6,6 +6,7 @@ from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
+from wire import PATIENCE
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 
@@ -20,7 +21,7 @@ class Network:
     def send(self, packet):
         self.wire.send(bytes(packet).ljust(60, b"\0"))
 
-    def receive_until(self, wanted, seconds=20):
+    def receive_until(self, wanted, seconds=PATIENCE):
         """The first packet that is wanted; the guest's requests before it are answered."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
@@ -52,7 +53,7 @@ class Network:
                   DHCP(options=[("message-type", kind), ("server_id", self.gateway), ("lease_time", 3600),
                                 ("subnet_mask", self.mask), ("router", self.gateway), ("name_server", self.gateway), "end"]))
 
-    def serve_dhcp(self, seconds=20):
+    def serve_dhcp(self, seconds=PATIENCE):
         """Leases the guest its address; returns when the acknowledgement is out."""
         request = self.receive_until(lambda p: p.haslayer(DHCP) and ("message-type", 3) in p[DHCP].options, seconds)
         self.answer(request)

@@ -4,7 +4,7 @@ from exchange import DATA, PEER_MAC, TO_KERNEL, TO_PEER, Peer, destination, fram
 from machine import Machine, line
 from scapy.utils import RawPcapReader
 from test_boot import random_mac
-from wire import Wire
+from wire import PATIENCE, Wire
 
 COUNT = 10_000
 
@@ -17,8 +17,7 @@ def recorded(path):
 def test_exchange(modern, cpus, chosen, tmp_path):
     mac, seed, pcap = random_mac(chosen), seed_for_every_length(chosen, COUNT), tmp_path / "exchange.pcap"
     mac_bytes = bytes.fromhex(mac.replace(":", ""))
-    with Machine(append=f"exchange={COUNT} seed={seed}", modern=modern, cpus=cpus, network="wire", mac=mac, pcap=pcap,
-                 limit=180) as machine:
+    with Machine(append=f"exchange={COUNT} seed={seed}", modern=modern, cpus=cpus, network="wire", mac=mac, pcap=pcap) as machine:
         Peer(Wire(machine.wire), mac_bytes, seed, COUNT).run()
         text = machine.ended()
     line(text, f"Exchange: sent {COUNT} received {COUNT} lost 0 duplicate 0 corrupt 0 out-of-order 0")
@@ -54,9 +53,9 @@ def test_kernel_sees_faults(chosen):
     frames = [frames[1], frames[0], frames[2], frames[3], frames[3], frames[3], *corrupt, *frames[4:]]
     with Machine(append=f"exchange={count} seed={seed}", network="wire") as machine:
         wire = Wire(machine.wire)
-        assert wire.receive(30) is not None
+        assert wire.receive(PATIENCE) is not None
         wire.send(*frames)
-        while wire.receive(5):
+        while wire.receive(PATIENCE):
             pass
         text = machine.ended()
     line(text, f"Exchange: sent {count} received {count} lost 0 duplicate 2 corrupt 4 out-of-order 1")

@@ -1,8 +1,11 @@
 """The serial monitor, typed at: every command, wrong ones, and the line editor."""
 
+import socket
+
 import pytest
-from machine import PROMPT, Machine
+from machine import CURSOR_QUESTION, FAR_CORNER, PROMPT, Machine
 from test_boot import random_mac
+from wire import PATIENCE
 
 
 @pytest.fixture
@@ -13,7 +16,7 @@ def mac(chosen):
 @pytest.fixture
 def monitor(modern, mac, disk):
     """A machine at the prompt, on QEMU's own network."""
-    with Machine(modern=modern, mac=mac, disk=disk, limit=90) as machine:
+    with Machine(modern=modern, mac=mac, disk=disk) as machine:
         machine.expect(f"^{PROMPT}")
         yield machine
         machine.type("poweroff")
@@ -46,6 +49,32 @@ def test_wrong_commands(monitor):
     assert monitor.command_output("").strip() == ""
 
 
+def test_terminal_hears_questions_in_parts():
+    """The tests' own terminal: a question may come byte by byte, and two at once."""
+    machine = Machine(terminal=True)
+    kernel = machine.passed[0]
+    kernel.settimeout(PATIENCE)
+    machine.reader.start()
+    for sent, answer in ((PROMPT.encode() + CURSOR_QUESTION, b"\x1b[24;11R"), (FAR_CORNER + CURSOR_QUESTION, b"\x1b[24;80R")):
+        for byte in sent:
+            kernel.send(bytes([byte]))
+        assert kernel.recv(len(answer), socket.MSG_WAITALL) == answer
+    kernel.send(FAR_CORNER + CURSOR_QUESTION + PROMPT.encode() + CURSOR_QUESTION)
+    assert kernel.recv(18, socket.MSG_WAITALL) == b"\x1b[24;80R\x1b[24;11R"
+
+
+def test_serial_port_is_always_read():
+    """Ten thousand characters, one by one, while the test does something else."""
+    machine = Machine()
+    kernel = machine.passed[0]
+    kernel.settimeout(PATIENCE)
+    machine.reader.start()
+    for _ in range(10_000):
+        kernel.send(b".")
+    kernel.send(b"!")
+    machine.expect(r"^\.{10000}!$")
+
+
 @pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
 def test_line_editing(terminal, mac):
     """What is rubbed out with the backspace key, or moved over with the arrows, counts as edited."""
@@ -63,7 +92,7 @@ def test_line_editing(terminal, mac):
 def test_unanswered_arp_and_ping_end(monitor):
     """Nobody has this address: both commands give up by themselves."""
     monitor.command_output("arp 10.0.2.99")
-    monitor.command_output("ping 10.0.2.99 1", seconds=30)
+    monitor.command_output("ping 10.0.2.99 1")
 
 
 def test_link_goes_down_and_up(monitor):

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import time
@@ -11,13 +12,16 @@ from pathlib import Path
 import pytest
 from machine import PROMPT, REPOSITORY
 from scapy.all import rdpcap
+from wire import PATIENCE
 
 RUN = REPOSITORY / "run.sh"
+# Seconds for a build and a boot beside whatever else the computer does: what hangs ends then, and nothing is told by it.
+LIMIT = 900
 
 
 def run(*arguments, cwd="/", **environment):
     return subprocess.run([RUN, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=300, cwd=cwd, env=os.environ | environment, check=False)
+                          text=True, timeout=LIMIT, cwd=cwd, env=os.environ | environment, check=False)
 
 
 def running_with(word):
@@ -34,14 +38,13 @@ def running_with(word):
 
 
 def test_check():
-    began = time.monotonic()
     result = run("--check")
     assert result.returncode == 0, result.stdout
     sector = (REPOSITORY / "build/disk.img").read_bytes()[:32].hex()
     for wanted in ("VirtIO Net: MAC=52:54:00:12:34:56", f"Disk: sector 0: {sector}",
                    "ARP: 10.0.2.2 is at 52:55:0a:00:02:02", "DHCP: 10.0.2.15/24 gateway 10.0.2.2", "CHECK: ok"):
         assert wanted in result.stdout
-    assert time.monotonic() - began < 60
+    assert re.search(r"^==> All seen in \d+ s: ", result.stdout, re.MULTILINE), result.stdout
 
 
 def test_options_without_a_terminal(tmp_path):
@@ -79,12 +82,12 @@ def test_signal_leaves_nothing(number, tmp_path):
     mark = f"mark-{os.getpid()}-{number}"
     process = subprocess.Popen([RUN, "--check", "--qemu-args", f"-S -name {mark}"], stdin=subprocess.DEVNULL,
                                env=os.environ | {"TMPDIR": str(tmp_path)})
-    until = time.monotonic() + 120
+    until = time.monotonic() + LIMIT
     while not any(text.startswith("qemu-system-aarch64") for text in running_with(mark)):
         assert time.monotonic() < until and process.poll() is None
         time.sleep(0.2)
     process.send_signal(number)
-    assert process.wait(timeout=10) == 128 + number
+    assert process.wait(timeout=PATIENCE) == 128 + number
     assert running_with(mark) == [] and list(tmp_path.iterdir()) == []
 
 
@@ -94,12 +97,14 @@ def test_terminal_ends_in_the_monitor():
         os.execv(RUN, [str(RUN)])
     seen = b""
     sent = False
+    until = time.monotonic() + LIMIT
     try:
-        while True:
+        while select.select([terminal], [], [], max(until - time.monotonic(), 0))[0]:
             seen += os.read(terminal, 4096)
             if not sent and PROMPT.encode() in seen:
                 os.write(terminal, b"poweroff\r")
                 sent = True
+        os.kill(child, signal.SIGKILL)
     except OSError:  # the terminal's other end is closed
         pass
     assert sent and os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, seen.decode()

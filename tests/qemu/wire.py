@@ -3,6 +3,9 @@
 import struct
 import time
 
+# Limits are for what has gone wrong: the computer may be busy, and what is waited for ends the wait at once.
+PATIENCE = 60
+
 
 class Wire:
     """Frames over a connected socket."""
@@ -12,7 +15,7 @@ class Wire:
         self.received = bytearray()
 
     def send(self, *frames):
-        self.connection.settimeout(30)
+        self.connection.settimeout(PATIENCE)
         self.connection.sendall(b"".join(struct.pack(">I", len(frame)) + frame for frame in frames))
 
     def _next(self):

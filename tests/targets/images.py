@@ -2,8 +2,8 @@
 
 A row says what is different: the target, the C compiler, whether code is position independent, link-time optimisation, the
 edition of the crate that uses the driver, the linker, whether the linker script throws unwind tables and notes away, frame
-pointers, and which transport is below the driver. Every pair of values of two columns is in some row. Two rows more copy frames by
-vector registers.
+pointers, and which transport is below the driver. Every pair of values of two columns is in some row. Two rows more copy frames
+by vector registers.
 """
 
 import json
@@ -73,8 +73,8 @@ IMAGES = [
     Image(RISCV64, "gcc", "static", "off", "2024", "gnu", "keep", "omitted", "pci"),
 ]
 
-# Only some targets have vector registers to copy by, so that is no column: two images more, one of each compiler, with the Rust type
-# that copies and with the drop-in.
+# Only some targets have vector registers to copy by, so that is no column: two images more, one of each compiler, with the Rust
+# type that copies and with the drop-in.
 VECTOR_IMAGES = [
     Image(AARCH64, "clang", "static", "fat", "2024", "lld", "discard", "omitted", "own", copies="vectors"),
     Image(AARCH64, "gcc", "pic", "off", "2021", "gnu", "keep", "forced", "table", copies="vectors"),
