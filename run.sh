@@ -115,6 +115,9 @@ needs() {
         echo "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu"
         echo "riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf"
         ;;&
+    qemu)
+        echo "llvm-size-19 llvm-19"
+        ;;
     targets)
         echo "llvm-nm-19 llvm-19"
         echo "qemu-system-x86_64 qemu-system-x86"
@@ -571,7 +574,7 @@ stage_qemu() {
         run_pytest 3600 -n 2 tests/qemu; } || failed=1
     { for_target build --release -p bench-kernel --features simd &&
         cp "target/$target/release/bench-kernel" build/bench-kernel-simd &&
-        for_target build --release -p bench-kernel && run_pytest 1800 tests/bench; } || failed=1
+        for_target build --release -p bench-kernel && build_size_images && run_pytest 1800 tests/bench; } || failed=1
     return "$failed"
 }
 
@@ -611,7 +614,15 @@ run_tests() {
 # build_bench COMPILER PACKAGE NAME [ARGUMENT...]: an image for the bench, kept as build/bench/NAME.
 build_bench() {
     CC_aarch64_unknown_none=$1 for_target build --quiet --release -p "$2" "${@:4}" || die "$2 was not built (see above)"
-    mkdir -p build/bench && cp "target/$target/release/$2" "build/bench/$3"
+    mkdir -p "$(dirname "build/bench/$3")" && cp "target/$target/release/$2" "build/bench/$3"
+}
+
+# What the stored table's sizes are of, and the test's that compares with it: with the kernel's compiler.
+build_size_images() {
+    local name
+    for name in '' transport drop-in own-transport; do
+        build_bench "$CC_aarch64_unknown_none" bench-size "stored/size-$name" --features "$name"
+    done
 }
 
 build_bench_images() {
@@ -635,7 +646,10 @@ run_bench() {
     if [[ " $* " =~ \ --(counts|store)\  ]]; then
         [[ ${CC:-clang} = *gcc* ]] && CC_aarch64_unknown_none=$BENCH_GCC
         [[ " $* " =~ \ --simd\  ]] && features=(--features simd)
-        [[ " $* " =~ \ --store\  ]] && build_bench "$CC_aarch64_unknown_none" bench-kernel kernel-simd --features simd
+        if [[ " $* " =~ \ --store\  ]]; then
+            build_bench "$CC_aarch64_unknown_none" bench-kernel kernel-simd --features simd
+            build_size_images
+        fi
         build_bench "$CC_aarch64_unknown_none" bench-kernel kernel ${features[@]+"${features[@]}"}
     else
         set_up_venv build/bench-venv tests/bench/requirements.txt matplotlib

@@ -14,6 +14,7 @@ import linux
 import machine
 import report
 import stored
+import weigh
 import where
 from counting import all_paths, check, instructions, measure, quick_cases
 from machine import Case
@@ -23,7 +24,6 @@ PAGE = REPOSITORY / "docs/performance.md"
 # Paths that run for time, with their bursts.
 RUNNERS = (("floor-place", 32), ("c-place", 32), ("c-copy", 32), ("rust-place", 32), ("dropin-raw", 32), ("crate-raw", 32),
            ("dropin-net", 1), ("crate-net", 1))
-SIZE_PARTS = (".text", ".rodata", ".data", ".got")
 
 
 def name_of(case):
@@ -101,15 +101,6 @@ def stalls(kernel, runs, packets):
     return found
 
 
-def sizes(directory):
-    found = {}
-    for image in directory.glob("size-*"):
-        text = subprocess.run(["llvm-size-19", "--format=sysv", str(image)], check=True, capture_output=True, text=True).stdout
-        lines = re.findall(r"^(\.\S+)\s+(\d+)\s", text, re.MULTILINE)
-        found[image.name.removeprefix("size-")] = sum(int(size) for name, size in lines if name.startswith(SIZE_PARTS))
-    return found
-
-
 def versions():
     def first_line(*command):
         return subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
@@ -143,7 +134,7 @@ def bench(directory, quick):
     results["echo"] = echo(kernel, 1000 if quick else 5000)
     log("Stalls")
     results["stalls"] = stalls(kernel, 2 if quick else 20, 200_000)
-    results["sizes"] = sizes(directory)
+    results["sizes"] = weigh.sizes(directory)
     results["where"] = where.measure(directory)
     return results
 
@@ -156,11 +147,11 @@ def main():
     arguments.add_argument("--counts", action="store_true", help="instruction counts only")
     arguments.add_argument("--simd", action="store_true",
                            help="with --counts: run.sh has built the kernel with copies by vectors")
-    arguments.add_argument("--store", action="store_true", help="keep the counts that the test compares with")
+    arguments.add_argument("--store", action="store_true", help="keep the counts and sizes that the tests compare with")
     arguments.add_argument("patterns", nargs="*", help="only cases that match one of these, such as 'c-place:tx:*'")
     chosen = arguments.parse_args()
     if chosen.store:
-        stored.store(chosen.kernels / "kernel", chosen.kernels / "kernel-simd")
+        stored.store(chosen.kernels / "kernel", chosen.kernels / "kernel-simd", chosen.kernels / "stored")
     elif chosen.counts:
         print_counts(chosen.kernels / "kernel",
                      [case for case in quick_cases() if not chosen.patterns or

@@ -1,7 +1,7 @@
-"""The stored table of instruction counts, tests/bench/stored.json: what each path cost when it was last looked at, for each
-compiler.
+"""The stored table, tests/bench/stored.json: for each compiler, what each path cost when it was last looked at, in instructions,
+and what the driver added to an image, in bytes.
 
-A C path is keyed by the C compiler alone; a Rust path by both, because the two are linked together.
+A C path is keyed by the C compiler alone; a Rust path and an image by both, because the two are linked together.
 """
 
 import json
@@ -12,12 +12,15 @@ from pathlib import Path
 
 from counting import all_paths, instructions, measure, off_by_one
 from machine import Case
+from weigh import growths
 
 TABLE = Path(__file__).with_name("stored.json")
-# A path may grow by so much.
+# A path or an image may grow by so much.
 TOLERANCE = 1.02
 # In front of what the kernel costs that copies by vectors.
 SIMD = "simd:"
+# In front of what an image grows by.
+SIZE = "size:"
 # The same relative to the floor, where the compiler is none that the table knows: two compilers differ by more than that.
 FOREIGN_TOLERANCE = 1.25
 
@@ -37,10 +40,14 @@ def rustc():
     return " ".join(version(os.environ.get("RUSTC", "rustc")).split()[:2])
 
 
+def both_compilers():
+    return f"{compiler()}, {rustc()}"
+
+
 def keys(case):
     """The table's key for a case: compilers, and the case without its number of packets."""
     name = str(case).rpartition(":")[0]
-    return (compiler() if case.path.startswith(("c-", "floor-")) else f"{compiler()}, {rustc()}"), name
+    return (compiler() if case.path.startswith(("c-", "floor-")) else both_compilers()), name
 
 
 def cases():
@@ -67,7 +74,7 @@ def table():
     return json.loads(TABLE.read_text()) if TABLE.exists() else {}
 
 
-def store(kernel, simd_kernel):
+def store(kernel, simd_kernel, images):
     """Measures, and keeps what it finds."""
     known = table()
     results = measure(kernel, cases())
@@ -77,7 +84,25 @@ def store(kernel, simd_kernel):
         for case, result in found.items():
             key, name = keys(case)
             known[key][prefix + name] = round(instructions(result, case), 2)
+    known[both_compilers()] |= {SIZE + name: added for name, added in growths(images).items()}
     TABLE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+
+def larger(images):
+    """The images to which the driver adds more than the table allows, as lines to read."""
+    known = table()
+    return [line for name, added in growths(images).items() if (line := judge_size(known, SIZE + name, added))]
+
+
+def judge_size(known, name, added):
+    """A line about an image that has grown too much, else None. Where the compilers are none that the table knows, the largest is
+    taken that it has."""
+    key = both_compilers()
+    if key in known:
+        there, tolerance = known[key].get(name, 0), TOLERANCE
+    else:
+        there, tolerance = max((entry[name] for entry in known.values() if name in entry), default=0), FOREIGN_TOLERANCE
+    return f"{name}: the driver adds {added:,} bytes with {key}, stored {there:,}" if added > there * tolerance else None
 
 
 def grown(kernel, simd_kernel):
