@@ -380,7 +380,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         // SAFETY: header and frame stay as they are until the token is completed, by the promise of each caller.
         let code = unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) };
         if code >= VIRTIO_NET_KICK_DUE as i32 {
-            self.net.host().transport.notify(QUEUE_TRANSMIT);
+            notify_of_transmit(&mut *self.net.host().transport);
         }
         code
     }
@@ -628,6 +628,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> core::fmt::Debug for VirtION
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("VirtIONetRaw").field("net", &self.net).finish_non_exhaustive()
     }
+}
+
+/// Notifies the device. A C function, which a panic of the transport ends the program at: the frame is posted, and nobody knows of
+/// it yet.
+#[inline]
+extern "C" fn notify_of_transmit<T: Transport>(transport: &mut T) {
+    transport.notify(QUEUE_TRANSMIT);
 }
 
 /// What of a receive buffer can be used: the header, and the longest frame.

@@ -144,6 +144,8 @@ pub struct Card {
     pub register_calls: AtomicU32,
     /// How often a driver ended its set-up by that call of the transport.
     pub finish_init_calls: AtomicU32,
+    /// A notification ends in a panic of the transport.
+    pub notify_panics: AtomicBool,
     dropped: AtomicUsize,
 }
 
@@ -168,6 +170,7 @@ impl Card {
             interrupts: Default::default(),
             register_calls: AtomicU32::new(0),
             finish_init_calls: AtomicU32::new(0),
+            notify_panics: AtomicBool::new(false),
             dropped: AtomicUsize::new(0),
         })
     }
@@ -448,6 +451,7 @@ impl Card {
         // No lock and no heap: the driver's own calls are counted.
         self.notifications[queue].fetch_add(1, Ordering::Relaxed);
         self.rung[queue].store(true, Ordering::Release);
+        assert!(!self.notify_panics.load(Ordering::Relaxed), "the transport's own panic");
     }
 
     pub(super) fn status(&self) -> u32 {

@@ -773,3 +773,30 @@ fn sending_beside_requests() {
         assert!(net.can_send());
     }
 }
+
+/// What a panic in the transport leaves behind, a frame that is posted and that nobody remembers, is never seen: it ends the
+/// program, in whichever language `notify` is called from.
+#[test]
+fn a_panic_of_the_transport_is_not_caught() {
+    const CHILD: &str = "TRANSPORT_PANICS";
+    if std::env::var_os(CHILD).is_some() {
+        let (_plug, card) = machine(MODERN);
+        let mut net = raw::<4>(&card);
+        // Once each slot was used, the quick way sends, whose notification is made in Rust.
+        for number in 0..8 {
+            net.send(&frame(60, number)).unwrap();
+            assert_eq!(card.sent().len(), 1);
+        }
+        card.notify_panics.store(true, Ordering::Relaxed);
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| net.send(&frame(60, 1))));
+        eprintln!("went on after it: {}", caught.is_err());
+        card.notify_panics.store(false, Ordering::Relaxed);
+        return;
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "raw::a_panic_of_the_transport_is_not_caught", "--nocapture"]).env(CHILD, "1");
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the transport's own panic") && said.contains("cannot unwind"), "{said}");
+    assert!(!output.status.success() && !said.contains("went on"), "{said}");
+}
