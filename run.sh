@@ -481,11 +481,27 @@ verdict() {
 
 # --- Tests ---
 
+# No line has more than 130 columns, but for tables and blocks of code in Markdown, what is generated, and a line that is one
+# word. In a multi-byte character only the first byte is counted.
+short_lines() {
+    find . \( -path ./build -o -path ./.git -o -name target \) -prune -o -type f \( \
+        -name '*.[chS]' -o -name '*.cc' -o -name '*.rs' -o -name '*.py' -o -name '*.md' -o -name '*.toml' -o -name '*.cmake' \
+        -o -name CMakeLists.txt -o -name Doxyfile -o -name '*.sed' -o -path ./run.sh -o -path './.ci/*' \) \
+        ! -name virtio_net_platform.h ! -name bindings.rs -print0 | LC_ALL=C xargs -0 awk '
+        FNR == 1 { markdown = FILENAME ~ /\.md$/; code = 0 }
+        markdown && /^ *```/ { code = !code }
+        code || NF < 2 || /^ *(\/\/[\/!] )?\|/ { next }
+        { gsub(/[\200-\277]/, "") }
+        length > 130 { printf "%s:%d: %d columns, and there should be 130 at most\n", FILENAME, FNR, length; found = 1 }
+        END { exit found }' >&2
+}
+
 stage_lint() {
     local failed=0 sources features
     mapfile -t sources < <(find include c-driver docs tests -name '*.[ch]' ! -name virtio_net_platform.h -o -name '*.cc')
     clang-format-19 --style=file:.clang-format --dry-run -Werror "${sources[@]}" || failed=1
     shellcheck run.sh .ci/run || failed=1
+    short_lines || failed=1
     for_host fmt --all --check || failed=1
     "$rust_bin/rustfmt" --check --edition 2024 tests/consumers/rust-crate/{build,src/main}.rs || failed=1
     for_host fmt --manifest-path tests/targets/Cargo.toml --all --check || failed=1

@@ -541,8 +541,8 @@ static VIRTIO_NOINLINE int32_t release(struct virtio_net *net, uint32_t queue_pa
     return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, result);
 }
 
-/* The slot of a packet, and a step to that of the next packet of an array: as a number, since a pointer must not be stepped to the
- * middle of what lies behind the array. */
+/* The slot of a packet, and a step to that of the next packet of an array: as a number, since a pointer must not be stepped to
+ * the middle of what lies behind the array. */
 VIRTIO_INLINE uint16_t next_packet_slot(uintptr_t *at)
 {
     uint16_t slot = *(const uint16_t *)*at;

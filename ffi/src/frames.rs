@@ -1,7 +1,9 @@
-//! Frames in place, one at a time and in bursts: what is lent to the caller, and given back by sending it, releasing it, or dropping it.
+//! Frames in place, one at a time and in bursts: what is lent to the caller, and given back by sending it, releasing it, or
+//! dropping it.
 //!
-//! A burst is one call into C to begin and one to end, whatever its length. What C writes about its frames lies in [`Packets`], memory of
-//! the caller's that is never cleared or copied; of each entry only the fields are read that the call documents as written.
+//! A burst is one call into C to begin and one to end, whatever its length. What C writes about its frames lies in [`Packets`],
+//! memory of the caller's that is never cleared or copied; of each entry only the fields are read that the call documents as
+//! written.
 
 use crate::error::Error;
 use crate::sys::*;
@@ -13,11 +15,12 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::slice;
 
-/// Room for what the driver tells about the frames of a burst of up to `N`, 64 bytes each. Made once and used again for each burst; its content
-/// does not matter between bursts.
+/// Room for what the driver tells about the frames of a burst of up to `N`, 64 bytes each. Made once and used again for each
+/// burst; its content does not matter between bursts.
 pub struct Packets<const N: usize>([MaybeUninit<virtio_net_packet>; N]);
 
-// SAFETY: plain memory. Its pointers are read by a burst only, which borrows the room alone, wrote them itself, and stays on its thread.
+// SAFETY: plain memory. Its pointers are read by a burst only, which borrows the room alone, wrote them itself, and stays on its
+// thread.
 unsafe impl<const N: usize> Send for Packets<N> {}
 // SAFETY: as above; nothing is read through a shared reference.
 unsafe impl<const N: usize> Sync for Packets<N> {}
@@ -57,8 +60,8 @@ pub(crate) fn length_of(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// Where the bytes of a packet lie. The pool's memory was zeroed when it was allocated, so they are initialised; and they are the device's
-/// only while nobody has the slot.
+/// Where the bytes of a packet lie. The pool's memory was zeroed when it was allocated, so they are initialised; and they are the
+/// device's only while nobody has the slot.
 ///
 /// # Safety
 /// C has written `data` and `length` of the packet.
@@ -125,8 +128,8 @@ pub struct TxFrame<'a> {
 
 impl TxFrame<'_> {
     /// # Safety
-    /// `net` is a running driver whose context is set. For the frame's lifetime it stays in place, and no other thread is in a call
-    /// of its transmit group.
+    /// `net` is a running driver whose context is set. For the frame's lifetime it stays in place, and no other thread is in a
+    /// call of its transmit group.
     pub(crate) unsafe fn reserve(net: NonNull<virtio_net>) -> Result<Self, Error> {
         let mut room = Packets::<1>::new();
         let packet = room.first().as_ptr();
@@ -353,8 +356,8 @@ pub struct TxSlot<'b> {
 impl TxSlot<'_> {
     /// The first `length` bytes are the frame: 14 at least, and no more than there are. It is looked at by [`TxBurst::send`].
     pub fn finish(self, length: usize) {
-        // SAFETY: the packet is in the burst's room, which C has written. The slot is offered no more, so its bytes are not reached
-        // by this length.
+        // SAFETY: the packet is in the burst's room, which C has written. The slot is offered no more, so its bytes are not
+        // reached by this length.
         unsafe { (*self.packet.as_ptr()).length = length_of(length) };
         *self.written += 1;
     }

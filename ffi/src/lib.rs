@@ -96,8 +96,8 @@ mod bindings;
 #[allow(non_camel_case_types)]
 mod platform;
 
-/// The C interface, item by item. `include/virtio_net.h` has it in order, with what concerns several calls: threads, ownership, and
-/// the errors of a whole section.
+/// The C interface, item by item. `include/virtio_net.h` has it in order, with what concerns several calls: threads, ownership,
+/// and the errors of a whole section.
 pub mod sys {
     pub use super::bindings::*;
     pub use super::platform::*;

@@ -211,7 +211,8 @@ def observers(root, asked):
 
 def test_nobody_notices_where_nothing_changed(tmp_path):
     """The comment is of a section. One of an item is in the bindings too."""
-    root = copy_of(tmp_path, [(HEADER, " * queue_pair is 0. No call waits. A call with", " * queue_pair is zero. No call waits. A call with")])
+    root = copy_of(tmp_path, [(HEADER, " * queue_pair is 0. No call waits. A call with",
+                               " * queue_pair is zero. No call waits. A call with")])
     assert observers(root, OBSERVERS) == set()
 
 

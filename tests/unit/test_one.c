@@ -279,7 +279,8 @@ static uint64_t notified(const struct fixture *f)
     return f->model->queue[MODEL_TX].notifications;
 }
 
-/* A notification that the caller may make is made once, by one of the two, and counted once. On a device that is awake it is nobody's. */
+/* A notification that the caller may make is made once, by one of the two, and counted once. On a device that is awake it is
+ * nobody's. */
 static void own_notifications(void **state)
 {
     struct fixture *f = *state;

@@ -1,6 +1,7 @@
 //! Where ours differs from the original, and is meant to: the lines of the table in `docs/drop-in.md`, in its order.
 //!
-//! Each test shows both sides on the same card. Where the original waits for ever or panics, it does so on a thread of its own, or caught.
+//! Each test shows both sides on the same card. Where the original waits for ever or panics, it does so on a thread of its own,
+//! or caught.
 
 use crate::device::{
     Card, Config, FakeTransport, HEADER_ROOM, KINDS, LEGACY, MODERN, Machine, RX, TX, feature, frame, machine,
@@ -528,7 +529,8 @@ fn d20_headers_that_were_not_agreed_on() {
     let mut trusting = ours::Net::<4>::with_options(FakeTransport::new(&card), 2048, options).unwrap();
     assert!(odd(&card));
     assert!(trusting.can_recv() && trusting.receive().is_ok());
-    // Whoever has the raw driver sees the header. What the buffer holds before it is unshared is not the device's, and not judged.
+    // Whoever has the raw driver sees the header. What the buffer holds before it is unshared is not the device's, and not
+    // judged.
     let card = Card::new(card.machine(), Config::new(MODERN));
     let (mut raw, mut memory) = (ours::raw::<4>(&card), vec![0xff; 2048]);
     // SAFETY: the buffer is there until its token is completed.

@@ -1,7 +1,8 @@
 //! The net device of virtio-drivers and ours, over the same card: what they do alike, and every difference that is meant.
 //!
-//! `scenarios.rs` is compiled once with the original's types and once with ours. Each scenario returns what it saw, as text, and the two
-//! texts must be equal. `differences.rs` holds the table of `docs/drop-in.md`: one test for each line, which shows both sides.
+//! `scenarios.rs` is compiled once with the original's types and once with ours. Each scenario returns what it saw, as text, and
+//! the two texts must be equal. `differences.rs` holds the table of `docs/drop-in.md`: one test for each line, which shows both
+//! sides.
 #![cfg(all(feature = "alloc", any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13")))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends with the first of them")]
 
@@ -15,7 +16,8 @@ mod device;
 
 mod differences;
 
-/// The original. It breaks rules of virtio and of its own `Hal`, which the machine notes: they are forgotten at the end of each scenario.
+/// The original. It breaks rules of virtio and of its own `Hal`, which the machine notes: they are forgotten at the end of each
+/// scenario.
 mod original {
     pub use virtio_drivers::device::net;
     include!("scenarios.rs");

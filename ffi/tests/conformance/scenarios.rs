@@ -1,5 +1,5 @@
-// Compiled twice, with `net` the original's module and ours. What is equal by the interface's contract is written down; what is allowed to
-// differ is in `differences.rs`.
+// Compiled twice, with `net` the original's module and ours. What is equal by the interface's contract is written down; what is
+// allowed to differ is in `differences.rs`.
 
 use crate::device::{Card, Config, FakeTransport, HEADER_ROOM, Kind, Machine, TestHal, frame, machine};
 use crate::served;

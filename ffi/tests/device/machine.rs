@@ -1,8 +1,8 @@
 //! The memory of a test, and the `Hal` over it.
 //!
-//! Every block given out is remembered until it is given back with the same addresses and the same size, and is poisoned then. The device may
-//! reach living blocks only. Device addresses differ from pointers: each machine has 4 GiB of them to itself, so that an address tells
-//! its machine on whichever thread it comes back.
+//! Every block given out is remembered until it is given back with the same addresses and the same size, and is poisoned then.
+//! The device may reach living blocks only. Device addresses differ from pointers: each machine has 4 GiB of them to itself, so
+//! that an address tells its machine on whichever thread it comes back.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
-//! A machine with a network card that nobody of this project wrote: rust-vmm's `virtio-queue` serves the rings, over the guest memory of
-//! `vm-memory`.
+//! A machine with a network card that nobody of this project wrote: rust-vmm's `virtio-queue` serves the rings, over the guest
+//! memory of `vm-memory`.
 //!
-//! [`Machine`] is the memory and the `Hal`, [`Card`] the device, [`FakeTransport`] the way to its registers. They forgive nothing: what the
-//! driver does against the rules of `Hal`, of the transport or of virtio 1.2 is written down, and fails the test when its machine
-//! goes.
+//! [`Machine`] is the memory and the `Hal`, [`Card`] the device, [`FakeTransport`] the way to its registers. They forgive
+//! nothing: what the driver does against the rules of `Hal`, of the transport or of virtio 1.2 is written down, and fails the
+//! test when its machine goes.
 
 #![allow(dead_code, unused_imports, reason = "every test binary uses another part of it")]
 

@@ -8,8 +8,8 @@ use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Trans
 use virtio_drivers::{Error, PhysAddr, Result};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// A transport that notices when it is reached through an address that it has been moved away from: it counts its calls, and the card
-/// counts them too.
+/// A transport that notices when it is reached through an address that it has been moved away from: it counts its calls, and the
+/// card counts them too.
 ///
 /// `M` makes it `Send` and `Sync` or not.
 pub struct FakeTransport<M = ()> {

@@ -111,7 +111,8 @@ fn bindings(root: &Path) -> Result<String> {
 }
 
 /// The header with its plain comments as documentation, as `docs/doxygen.sed` makes it for Doxygen: a comment that begins a line
-/// documents what follows it, one behind code documents that code. Rules between sections and indented headings stay what they are.
+/// documents what follows it, one behind code documents that code. Rules between sections and indented headings stay what they
+/// are.
 fn documenting(header: &str) -> String {
     let mut text = String::with_capacity(header.len() * 2);
     for line in header.lines() {

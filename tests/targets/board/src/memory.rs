@@ -28,8 +28,8 @@ fn physical(pointer: *const u8) -> PhysAddr {
 /// The machine, as drivers ask for it.
 pub struct Machine;
 
-// SAFETY: pages are part of the image, zero and given out once; devices have physical addresses, and all of them are mapped one to
-// one.
+// SAFETY: pages are part of the image, zero and given out once; devices have physical addresses, and all of them are mapped one
+// to one.
 unsafe impl Hal for Machine {
     fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let start = DMA_USED.fetch_add(pages * PAGE_SIZE, Ordering::Relaxed);

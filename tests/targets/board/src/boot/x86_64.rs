@@ -16,9 +16,9 @@ pub const PCI_WINDOW: u32 = 0;
 const UART: u16 = 0x3f8;
 const DEBUG_EXIT: u16 = 0xf4;
 
-// The first 512 GiB are mapped one to one in pages of 1 GiB, and the first of them once more at the top, where images that are not
-// position independent are linked. CR4.OSFXSR stays 0: an instruction that uses a vector register faults. The relocations are those of
-// an image linked at 0 (R_X86_64_RELATIVE).
+// The first 512 GiB are mapped one to one in pages of 1 GiB, and the first of them once more at the top, where images that are
+// not position independent are linked. CR4.OSFXSR stays 0: an instruction that uses a vector register faults. The relocations are
+// those of an image linked at 0 (R_X86_64_RELATIVE).
 global_asm!(
     ".section .init.entry, \"ax\"",
     ".code32",
