@@ -630,8 +630,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> core::fmt::Debug for VirtION
     }
 }
 
-/// Notifies the device. A C function, which a panic of the transport ends the program at: the frame is posted, and nobody knows of
-/// it yet.
+/// Notifies the device. A C function, which a panic of the transport ends the program at: the frame is posted, and nobody knows
+/// of it yet.
 #[inline]
 extern "C" fn notify_of_transmit<T: Transport>(transport: &mut T) {
     transport.notify(QUEUE_TRANSMIT);
