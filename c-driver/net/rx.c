@@ -744,7 +744,7 @@ int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
     counter_add(&rx->bytes, length);
     /* Who asks for the next frame afterwards sees one that came before this. */
     if (VIRTIO_UNLIKELY(more == 0) && ring->interrupts && (state & VIRTIO_RING_EVENT) != 0)
-        ring_rearm(ring, next);
+        ring_rearm(ring, ring->slot_mask, next);
     return (int32_t)length;
 }
 

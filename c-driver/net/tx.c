@@ -449,8 +449,9 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
 }
 
 /* The flags of virtio_net_tx_post_one, of the call and of the frame. */
-#define POST_FLAGS (TX_FLAGS | (uint32_t)VIRTIO_NET_OWN_KICK | (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER)
-_Static_assert(POST_FLAGS == 7, "one word for both, with a mask that is an immediate");
+#define POST_FLAGS      (TX_FLAGS | (uint32_t)VIRTIO_NET_OWN_KICK | (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER)
+#define POST_FLAGS_BITS 3
+_Static_assert(POST_FLAGS == (1 << POST_FLAGS_BITS) - 1, "one word for both, and nothing unknown among them");
 _Static_assert(VIRTIO_NET_KICK_DUE >= VIRTIO_NET_MAX_SLOTS, "one word for a slot and this");
 
 static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
@@ -466,7 +467,7 @@ static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pa
 int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie)
 {
-    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~POST_FLAGS)) == 0)) {
+    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | flags >> POST_FLAGS_BITS) == 0)) {
         struct virtio_ring *ring = &net->tx.ring;
         uint8_t state = flag_read(&ring->usable);
         if (can_post(ring, state)) {
@@ -747,7 +748,7 @@ int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
     counter_add(&net->tx.completed, 1);
     /* Its interrupt may have been for several. */
     if (ring->interrupts && (state & VIRTIO_RING_EVENT) != 0) {
-        ring_rearm(ring, after);
+        ring_rearm(ring, mask, after);
         if (VIRTIO_UNLIKELY(shared_load16(used_idx) != after))
             return next_slowly(net, queue_pair);
     }

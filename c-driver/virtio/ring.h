@@ -394,9 +394,9 @@ bool vn_ring_is_waited_for(const struct virtio_ring *ring) VIRTIO_HIDDEN;
 bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* The same without the look, of a bare ring that asks for interrupts already, which only the event index takes back with each.
  * `next`: the counter of the next completion. What came before it must be looked for afterwards. */
-VIRTIO_INLINE void ring_rearm(struct virtio_ring *ring, uint16_t next)
+VIRTIO_INLINE void ring_rearm(struct virtio_ring *ring, uint16_t slot_mask, uint16_t next)
 {
-    shared_store16(&ring_avail(ring)->ring[(uint32_t)ring->slot_mask + 1], next);
+    shared_store16(&ring_avail(ring)->ring[(uint32_t)slot_mask + 1], next);
     barrier_full();
 }
 
