@@ -68,6 +68,12 @@ static void transmit(void **state)
         }
         assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, back, BUFFERS), 0);
         assert_int_equal(virtio_net_tx_free(f->net, 0), 16);
+        /* Each slot has its own buffer again. */
+        for (uint32_t i = 0; i < BUFFERS; i++) {
+            send_one(f, FRAME_MIN, ~round + i);
+            assert_sent(f, FRAME_MIN, ~round + i);
+        }
+        assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, back, BUFFERS), 0);
     }
     take_down(f);
 }

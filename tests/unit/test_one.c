@@ -279,8 +279,7 @@ static uint64_t notified(const struct fixture *f)
     return f->model->queue[MODEL_TX].notifications;
 }
 
-/* A notification that the caller may make is made once, by one of the two, and counted once. On a device that is awake it is
- * nobody's. */
+/* A notification that the caller may make is made once, by one of the two, and counted once. */
 static void own_notifications(void **state)
 {
     struct fixture *f = *state;
@@ -318,7 +317,34 @@ static void own_notifications(void **state)
     }
 }
 
-/* The same of a device that is awake. */
+/* A device that was told and does nothing is not told again, neither of the same frame nor, with EVENT_IDX, of the next. */
+static void told_once(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        f->model->sink = true;
+        for (uint32_t i = 0; i < 2 * SLOTS; i++) { /* until the available ring is written no more */
+            int32_t slot = post(f, 0, 0, FRAME_MIN);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+            assert_sent_back(f, slot, 0, VIRTIO_NET_PACKET_EXTERNAL);
+        }
+        uint64_t before = notified(f);
+        f->model->no_poll = true;
+        if (post(f, VIRTIO_NET_OWN_KICK, 0, FRAME_MIN) >= VIRTIO_NET_KICK_DUE)
+            device_notify(f->model, MODEL_TX);
+        for (unsigned look = 0; look < 5; look++)
+            assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
+        assert_int_equal(notified(f), before + 1);
+        if ((round & 4) == 0)
+            assert_in_range(post(f, VIRTIO_NET_OWN_KICK, 1, FRAME_MIN), 0, SLOTS - 1);
+        assert_int_equal(statistics_of(f).tx_kicks, before + 1);
+        assert_int_equal(statistics_of(f).tx_rekicks, 0);
+        take_down(f);
+    }
+}
+
+/* Of a device that is awake a notification is nobody's. */
 static void no_own_notification(void **state)
 {
     struct fixture *f = *state;
@@ -695,7 +721,8 @@ static void bad_headers(void **state)
 
 TEST_PROGRAM(OVER_VARIANTS(one_at_a_time), OVER_VARIANTS(deep), OVER_VARIANTS(filled_in_any_order), OVER_VARIANTS(interrupts),
              OVER_VARIANTS(no_interrupt_is_lost), OVER_VARIANTS(no_interrupts), OVER_VARIANTS(own_notifications),
-             OVER_VARIANTS(no_own_notification), OVER_VARIANTS(bad_transmit_arguments), OVER_VARIANTS(bad_receive_arguments),
-             OVER_VARIANTS(receive_pool), OVER_VARIANTS(beside_a_pool), OVER_VARIANTS(stop_loses_buffers),
-             OVER_VARIANTS(bad_transmit_elements), OVER_VARIANTS(twice), OVER_VARIANTS(bad_receive_elements),
-             OVER_VARIANTS(nothing_posted), OVER_VARIANTS(bad_lengths), OVER_VARIANTS(bad_headers))
+             OVER_VARIANTS(told_once), OVER_VARIANTS(no_own_notification), OVER_VARIANTS(bad_transmit_arguments),
+             OVER_VARIANTS(bad_receive_arguments), OVER_VARIANTS(receive_pool), OVER_VARIANTS(beside_a_pool),
+             OVER_VARIANTS(stop_loses_buffers), OVER_VARIANTS(bad_transmit_elements), OVER_VARIANTS(twice),
+             OVER_VARIANTS(bad_receive_elements), OVER_VARIANTS(nothing_posted), OVER_VARIANTS(bad_lengths),
+             OVER_VARIANTS(bad_headers))
