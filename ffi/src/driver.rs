@@ -717,10 +717,11 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         self.is_quiet(code).then(|| unsafe { ManuallyDrop::take(&mut self.host.transport) })
     }
 
-    /// Whether the device uses no memory of a driver whose end, or failed beginning, had this result.
+    /// Whether the device uses no memory of a driver whose end, or failed beginning, had this result. What it may use is counted.
     fn is_quiet(&self, code: i32) -> bool {
         let unconfirmed = code == VIRTIO_NET_ERROR_RESET_TIMEOUT || code == VIRTIO_NET_ERROR_DEVICE_GONE;
-        !unconfirmed && self.host.blocks == 0
+        crate::quarantine(self.host.dma_bytes);
+        !unconfirmed && self.host.dma_bytes == 0
     }
 }
 

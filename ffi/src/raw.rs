@@ -546,7 +546,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
             core::hint::spin_loop();
         }
         match outcome {
-            Ok(slot) => self.own.set_long(slot),
+            Ok(slot) => self.own.set_long(slot, block.pages),
             // SAFETY: the device never had it.
             Err(_) => unsafe { block.free::<H>() },
         }
@@ -602,6 +602,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
         }
         if self.reset() == Reset::Pending {
             // The device may still use all of it.
+            crate::quarantine(self.own.bytes());
             return;
         }
         let mut packet = virtio_net_packet::default();
@@ -765,8 +766,9 @@ struct OwnBuffers {
     posted: u64,
     /// The slot that each other one is posted with.
     slots: [u16; OWN_BUFFERS],
-    /// That of the long frame.
+    /// That of the long frame, and the pages of its memory.
     long_slot: u16,
+    long_pages: u16,
 }
 
 impl OwnBuffers {
@@ -799,6 +801,12 @@ impl OwnBuffers {
             // SAFETY: this is what `dma_alloc` returned, and nobody uses it any more.
             unsafe { block.free::<H>() };
         }
+    }
+
+    /// Of all memory, that of a long frame counted.
+    fn bytes(&self) -> usize {
+        let long = if self.has_long() { self.long_pages.into() } else { 0 };
+        PAGE_SIZE * self.blocks.iter().flatten().fold(long, |sum, block| sum + block.pages)
     }
 
     /// How many are posted, a long one counted.
@@ -860,9 +868,10 @@ impl OwnBuffers {
         self.posted & 1 << LONG != 0
     }
 
-    fn set_long(&mut self, slot: u16) {
+    fn set_long(&mut self, slot: u16, pages: usize) {
         self.posted |= 1 << LONG;
         self.long_slot = slot;
+        self.long_pages = pages as u16; // of a frame whose length has 16 bits
     }
 
     fn forget_long(&mut self) {

@@ -14,7 +14,7 @@ use super::virtio_drivers::{BufferDirection, Hal, PAGE_SIZE};
 use crate::sys::*;
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use core::mem::{ManuallyDrop, needs_drop, size_of};
+use core::mem::{ManuallyDrop, size_of};
 use core::ptr::{self, NonNull};
 
 #[cfg(feature = "alloc")]
@@ -42,16 +42,15 @@ pub(crate) struct Host<T> {
     /// The transport's lock. It keeps where the receive pool goes at the end instead of back to the `Hal`, because buffers of it
     /// are still lent out: set only while the driver is dropped.
     pub(crate) lock: Lock<Pool>,
-    /// Blocks of DMA memory that the driver has; after its end, that the device may still write. Counted where a transport asks
-    /// for it when it is dropped.
-    pub(crate) blocks: i32,
+    /// Bytes of DMA memory that the driver has; after its end, that the device may still write.
+    pub(crate) dma_bytes: usize,
     /// Blocks of the receive pool.
     receive_blocks: i32,
 }
 
 impl<T> Host<T> {
     pub(crate) fn new(transport: T) -> Self {
-        Self { transport: ManuallyDrop::new(transport), lock: Lock::new(), blocks: 0, receive_blocks: 0 }
+        Self { transport: ManuallyDrop::new(transport), lock: Lock::new(), dma_bytes: 0, receive_blocks: 0 }
     }
 
     /// Blocks of DMA memory that the receive pool consists of now.
@@ -60,19 +59,18 @@ impl<T> Host<T> {
         self.receive_blocks as usize
     }
 
-    /// Counts a block that was taken or given back, with the `flags` of that.
+    /// Counts a block of so many bytes that was taken or given back, with the `flags` of that: `change` is 1 or -1.
     ///
     /// # Safety
     /// `context` is the host of a driver that is borrowed as a whole.
-    unsafe fn count(context: *mut c_void, flags: u32, change: i32) {
+    unsafe fn count(context: *mut c_void, bytes: u32, flags: u32, change: i32) {
         let host = host_of::<T>(context);
-        if needs_drop::<T>() {
-            // SAFETY: by the caller's promise; no reference to the field is held.
-            unsafe { (*host).blocks += change };
-        }
-        if flags & VIRTIO_NET_DMA_RECEIVE_POOL != 0 {
-            // SAFETY: as above.
-            unsafe { (*host).receive_blocks += change };
+        // SAFETY: by the caller's promise; no reference to the fields is held.
+        unsafe {
+            (*host).dma_bytes = (*host).dma_bytes.wrapping_add_signed(bytes as isize * change as isize);
+            if flags & VIRTIO_NET_DMA_RECEIVE_POOL != 0 {
+                (*host).receive_blocks += change;
+            }
         }
     }
 }
@@ -163,7 +161,7 @@ unsafe extern "C" fn dma_alloc<H: Hal, T>(
     // SAFETY: the caller gave memory for the answer.
     unsafe { memory.write(virtio_net_dma { address: address.as_ptr().cast(), device_address }) };
     // SAFETY: the context is the host, and nobody else has the driver.
-    unsafe { Host::<T>::count(context, flags, 1) };
+    unsafe { Host::<T>::count(context, bytes, flags, 1) };
     0
 }
 
@@ -183,7 +181,7 @@ unsafe extern "C" fn dma_free<H: Hal, T>(
     let pages = bytes as usize / PAGE_SIZE;
     let of_receive_pool = flags & VIRTIO_NET_DMA_RECEIVE_POOL != 0;
     // SAFETY: the context is the host, and nobody else has the driver.
-    unsafe { Host::<T>::count(context, flags, -1) };
+    unsafe { Host::<T>::count(context, bytes, flags, -1) };
     // SAFETY: the context is the host for as long as the call into C lasts, and the lock is only ever shared.
     let keeper = NonNull::new(unsafe { &(*host_of::<T>(context)).lock }.kept());
     if let (true, Some(keeper)) = (of_receive_pool, keeper) {
