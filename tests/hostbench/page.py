@@ -28,6 +28,9 @@ def wall(row):
     return row["wall_ns"]
 
 
+# The share of the measurements that a distance must have.
+FEW = 0.1
+
 TIMES = (("TX", tx), ("RX", rx), ("whole", whole))
 
 
@@ -55,15 +58,18 @@ class Results:
         return min(((median, name) for name in self.dpdk if (median := self.median(name, *what)) is not None), default=None)
 
     def distances(self):
-        """The processors' distances that there were, as bounds: one class, or near and far where the machine moved them about.
-        Far beyond the median somebody else had the processor: such a measurement is in no class."""
+        """The processors' distances that there were, as bounds: near, and far where the machine moved them about. A class ends
+        where the next distance is half as much again. One with few measurements is left out: it cannot compare anything, and
+        most often somebody else had the processor."""
         seen = sorted(row["apart_ns"] for row in self.rows if row.get("apart_ns"))
         if not seen:
             return [(0, float("inf"))]
-        most = 3 * statistics.median(seen)
-        seen = [apart for apart in seen if apart <= most]
-        gap, border = max(((high / low, (high * low) ** 0.5) for low, high in zip(seen, seen[1:])), default=(1, 0))
-        return [(0, border), (border, most)] if gap >= 1.5 else [(0, most)]
+        classes = [[seen[0]]]
+        for low, high in zip(seen, seen[1:]):
+            if high >= 1.5 * low:
+                classes.append([])
+            classes[-1].append(high)
+        return [(found[0], found[-1] + 1) for found in classes if len(found) >= FEW * len(seen)]
 
     def apart(self, bounds):
         """The median distance between these bounds, and how many measurements were so far; None without a peer."""
@@ -112,7 +118,7 @@ def run_part(results):
     if shares:
         others = sum(many for _, many in found) < all_of_them
         text.append(f"The processors were {' and '.join(shares)} of the measurements"
-                    + ("; in the others they were farther apart still, and those are left out." if others else "."))
+                    + ("; the others are left out." if others else "."))
     return wrapped(" ".join(text))
 
 
