@@ -630,7 +630,8 @@ run_tests() {
 # build_bench COMPILER PACKAGE NAME [ARGUMENT...]: an image for the bench, kept as build/bench/NAME.
 build_bench() {
     CC_aarch64_unknown_none=$1 for_target build --quiet --release -p "$2" "${@:4}" || die "$2 was not built (see above)"
-    mkdir -p "$(dirname "build/bench/$3")" && cp "target/$target/release/$2" "build/bench/$3"
+    mkdir -p "$(dirname "build/bench/$3")"
+    cp "target/$target/release/$2" "build/bench/$3" || die "build/bench/$3 was not written"
 }
 
 # What the stored table's sizes are of, and the test's that compares with it: with the kernel's compiler.

@@ -179,6 +179,7 @@ enum {
     VIRTIO_NET_PACKET_LOST = 1,       /* out: the device was reset before it used this buffer */
     VIRTIO_NET_PACKET_EXTERNAL = 2,   /* out: the buffer is the caller's, `cookie` tells which */
     VIRTIO_NET_PACKET_HAS_HEADER = 4, /* in, tx_post: the header in front of the frame is written already, and shared with it */
+    /* 8 is VIRTIO_NET_OWN_KICK, which stands in one word with these. */
     /* Reserved: a call refuses them with VIRTIO_NET_ERROR_UNSUPPORTED. */
     VIRTIO_NET_PACKET_MORE = 16,       /* the frame goes on in the next packet */
     VIRTIO_NET_PACKET_NEEDS_CSUM = 32, /* csum_start, csum_offset */
@@ -253,7 +254,7 @@ struct virtio_net_statistics {
     uint64_t tx_frames;          /* posted */
     uint64_t tx_bytes;           /* of these frames */
     uint64_t tx_completed;       /* used by the device */
-    uint64_t tx_kicks;           /* notifications of the transmit queue, repeated ones included */
+    uint64_t tx_kicks;           /* notifications of the transmit queue, repeated ones and those left to the caller included */
     uint64_t tx_rekicks;         /* of these, ones that the device had not asked for, to be sure */
     uint64_t tx_full;            /* frames refused for want of a slot */
     uint64_t tx_lost;            /* frames in flight when the device was reset */
@@ -413,13 +414,15 @@ int32_t virtio_net_link(struct virtio_net *net);
  * virtio_net_tx_flush. */
 enum { VIRTIO_NET_NO_KICK = 1 /* see above */ };
 
-/* Of virtio_net_tx_post_one, for callers that have the transport themselves: a notification is the caller's to make, which spares
- * the way through the transport's table. */
+/* Of virtio_net_tx_post_one, for callers that have the transport themselves: a notification may be left to the caller, which
+ * spares the way through the transport's table. */
 enum {
-    VIRTIO_NET_OWN_KICK = 2,      /* flag: where the device wants to be notified, the result may say so instead */
-    VIRTIO_NET_KICK_DUE = 0x10000 /* in the result, beside the slot: notify the device of queue 1 now, as the transport's `notify`
-                                     does, before any other call of the transmit group. It is counted as made, and memory is
-                                     in order for it. Without this there is nothing to do */
+    VIRTIO_NET_OWN_KICK = 8,      /* flag: where the device wants to be notified, the result may say so. Else the driver has
+                                     notified it by the table, as without the flag; with NO_KICK nobody does */
+    VIRTIO_NET_KICK_DUE = 0x10000 /* in the result, added to the slot (result & 0xffff): notify the device of queue 1, as the
+                                     transport's `notify` does, before any other call of the groups transmit and whole. It is
+                                     counted as made, memory is in order for it, and no call repeats it: left out, the frame
+                                     and those behind it may wait for ever */
 };
 
 /* Copies a frame into a slot and posts it. length: 14..info.tx_buffer_bytes. Errors: FRAME_EMPTY, FRAME_TOO_LONG,

@@ -513,12 +513,11 @@ static int32_t undo(struct virtio_net *net, int32_t code, bool free_memory)
 
 /* ------------------------------------------------------------------------------------------------------------------- public */
 
-/* Where the slots of a queue lie, and what never changes about it and its pool. */
+/* Where the slots of a queue lie, so many bytes from the driver's start, and what never changes about it and its pool. */
 static void arrange_queue(struct virtio_net *net, struct virtio_ring *ring, struct dma_pool *pool, uint32_t slots_at,
                           uint32_t slots, uint32_t buffer_bytes, uint32_t headroom)
 {
-    ring->slots_offset =
-        VIRTIO_NET_STORAGE_FIXED + slots_at * VIRTIO_NET_STORAGE_PER_SLOT - (uint32_t)((uintptr_t)ring - (uintptr_t)net);
+    ring->slots_offset = slots_at - (uint32_t)((uintptr_t)ring - (uintptr_t)net);
     if (net->device.transport.registers != NULL)
         ring->notify_register = net->device.transport.registers + VIRTIO_MMIO_QUEUE_NOTIFY;
     if (buffer_bytes != VIRTIO_NET_NO_POOL) {
@@ -548,9 +547,9 @@ static void arrange(struct virtio_net *net)
     net->rx.pool.flags = VIRTIO_NET_DMA_RECEIVE_POOL;
     if (options->rx_buffer_bytes != VIRTIO_NET_NO_POOL)
         net->rx.pool_frame = options->rx_buffer_bytes;
-    arrange_queue(net, tx, &net->tx.pool, 0, options->tx_slots, options->tx_buffer_bytes, 0);
-    net->rx.slots_at = VIRTIO_NET_STORAGE_FIXED + options->tx_slots * VIRTIO_NET_STORAGE_PER_SLOT;
-    arrange_queue(net, rx, &net->rx.pool, options->tx_slots, options->rx_slots, options->rx_buffer_bytes, options->rx_headroom);
+    arrange_queue(net, tx, &net->tx.pool, NET_SLOT_AT(0), options->tx_slots, options->tx_buffer_bytes, 0);
+    net->rx.slots_at = NET_SLOT_AT(options->tx_slots);
+    arrange_queue(net, rx, &net->rx.pool, net->rx.slots_at, options->rx_slots, options->rx_buffer_bytes, options->rx_headroom);
 }
 
 /* An empty driver. */

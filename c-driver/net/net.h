@@ -62,8 +62,8 @@ struct net_rx {
     uint32_t pool_frame;
     uint32_t trust_header;
     uint32_t slots_at; /* bytes from the driver's start to this direction's slots */
-    /* rx_peek's quick way to frames in memory of the caller, set by rx_post: who never calls that links none of it. After
-     * rx_post_one alone, whose frames rx_take_one takes, rx_peek may go the general way. */
+    /* rx_peek's quick way to frames in memory of the caller, set by rx_post: who posts none links none of it. After the quick way
+     * of rx_post_one alone, whose frames rx_take_one takes, rx_peek goes the general way. */
     int32_t (*peek_external)(struct virtio_net *net, struct virtio_net_packet *packets, uint32_t count);
     uint64_t frames;
     uint64_t bytes;
@@ -126,10 +126,13 @@ VIRTIO_INLINE const struct virtio_ring *net_ring(const struct virtio_net *net, u
     return queue == NET_QUEUE_TX ? &net->tx.ring : &net->rx.ring;
 }
 
+/* Bytes from the driver's start to a slot, counted through both directions. */
+#define NET_SLOT_AT(number) (VIRTIO_NET_STORAGE_FIXED + (number) * VIRTIO_NET_STORAGE_PER_SLOT)
+
 /* The transmit slots, which lie right behind the fixed part: found without a load. Those of receive lie behind them. */
 VIRTIO_INLINE struct virtio_slot *net_tx_slots(const struct virtio_net *net)
 {
-    return (struct virtio_slot *)(void *)((uintptr_t)net + VIRTIO_NET_STORAGE_FIXED);
+    return (struct virtio_slot *)(void *)((uintptr_t)net + NET_SLOT_AT(0));
 }
 
 VIRTIO_INLINE struct virtio_slot *net_rx_slots(const struct virtio_net *net)

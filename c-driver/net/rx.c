@@ -624,7 +624,7 @@ int32_t virtio_net_rx_next(const struct virtio_net *net, uint32_t queue_pair)
     if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
         return next_slowly(net, queue_pair);
     const struct virtio_ring *ring = &net->rx.ring;
-    if (VIRTIO_UNLIKELY(ring->held != 0) || VIRTIO_UNLIKELY(!ring_is_bare(ring)))
+    if (VIRTIO_UNLIKELY(ring->held != 0) || VIRTIO_UNLIKELY((flag_read(&ring->usable) & VIRTIO_RING_BARE) == 0))
         return next_slowly(net, queue_pair);
     uint16_t counter = ring->used_index;
     uint16_t posted = ring_usable_by_device(ring);
@@ -835,13 +835,15 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
     if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~RX_FLAGS)) == 0)) {
         struct virtio_ring *ring = &net->rx.ring;
         uint8_t state = flag_read(&ring->usable);
+        if (VIRTIO_UNLIKELY((state & VIRTIO_RING_BARE) == 0))
+            return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
         uint32_t header_length = ring->header_length;
         uint64_t address = device_address - header_length;
         struct virtio_slot *slots = net_rx_slots(net);
         uint16_t avail_index = ring->avail_index;
         uint16_t number = slots[avail_index & ring->slot_mask].order;
         struct virtio_slot *slot = &slots[number];
-        if (VIRTIO_LIKELY((state & VIRTIO_RING_BARE) != 0) && VIRTIO_LIKELY(slot_is_free(slot)) &&
+        if (VIRTIO_LIKELY(slot_is_free(slot)) &&
             VIRTIO_LIKELY(length - ETHERNET_MIN_BUFFER <= NET_MAX_FRAME - ETHERNET_MIN_BUFFER) &&
             VIRTIO_LIKELY(!net_may_wrap(address))) {
             struct virtq_descriptor *descriptor = &ring->descriptors[number];
@@ -854,7 +856,7 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
             descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
             descriptor->next = 0;
             return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0,
-                                     flags & RX_FLAGS, number);
+                                     (flags & VIRTIO_NET_NO_KICK) == 0, false, number);
         }
     }
     return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);

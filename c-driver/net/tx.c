@@ -448,10 +448,11 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
     return transmit(net, queue_pair, flags, packets, count, WAY_EXTERNAL, post_external, done, bytes);
 }
 
-/* The flags of virtio_net_tx_post_one, of the call and of the frame. */
-#define POST_FLAGS      (TX_FLAGS | (uint32_t)VIRTIO_NET_OWN_KICK | (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER)
-#define POST_FLAGS_BITS 3
-_Static_assert(POST_FLAGS == (1 << POST_FLAGS_BITS) - 1, "one word for both, and nothing unknown among them");
+/* The flags of virtio_net_tx_post_one, of the call and of the frame. None is a flag that a call returns: those are refused. */
+#define POST_FLAGS (TX_FLAGS | (uint32_t)VIRTIO_NET_OWN_KICK | (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER)
+_Static_assert(TX_FLAGS + (uint32_t)VIRTIO_NET_OWN_KICK + (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER == POST_FLAGS,
+               "one word for all");
+_Static_assert((VIRTIO_NET_OWN_KICK & (VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST)) == 0, "what take_one returns");
 _Static_assert(VIRTIO_NET_KICK_DUE >= VIRTIO_NET_MAX_SLOTS, "one word for a slot and this");
 
 static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
@@ -467,7 +468,7 @@ static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pa
 int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie)
 {
-    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | flags >> POST_FLAGS_BITS) == 0)) {
+    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~POST_FLAGS)) == 0)) {
         struct virtio_ring *ring = &net->tx.ring;
         uint8_t state = flag_read(&ring->usable);
         if (can_post(ring, state)) {
@@ -478,7 +479,9 @@ int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
             if (VIRTIO_LIKELY(slot >= 0)) {
                 counter_add(&net->tx.frames, 1);
                 counter_add(&net->tx.bytes, length);
-                return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, flags,
+                bool kick = (flags & VIRTIO_NET_NO_KICK) == 0;
+                bool own = (flags & VIRTIO_NET_OWN_KICK) != 0;
+                return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, kick, own,
                                          slot);
             }
         }
@@ -666,7 +669,7 @@ VIRTIO_INLINE void tell_plain(struct virtio_ring *ring, struct virtio_slot *slot
     }
 }
 
-/* Hands out the external frames that are done, the oldest first: they are free then, all of them at once. */
+/* Hands out the external frames that are done, the oldest first where there are only such: they are free then, all at once. */
 static int32_t reap(struct virtio_ring *ring, struct virtio_net_packet *packets, uint32_t count)
 {
     struct virtio_slot *slots = ring_slots(ring);

@@ -4,7 +4,7 @@
 #ifndef VIRTIO_DEVICE_H
 #define VIRTIO_DEVICE_H
 
-#include "virtio_net.h" /* status codes and the error detail; nothing of networking */
+#include "virtio_net.h" /* status codes, the error detail, the bit for a notification left to the caller; nothing of networking */
 
 #include "transport.h"
 

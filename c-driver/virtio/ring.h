@@ -344,7 +344,8 @@ VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring, bool event_index, uint1
     return false;
 }
 
-/* A notification that the caller of the driver makes as soon as it has the result: all but the store to the register. */
+/* A notification that the caller of the driver makes as soon as it has the result: all but the store to the register. It counts
+ * as made, so that a slow device is not told twice: nothing repeats one that the caller leaves out. */
 VIRTIO_INLINE int32_t ring_leave_kick(struct virtio_ring *ring, uint16_t published, int32_t result)
 {
     counter_add(&ring->kicks, 1);
@@ -354,11 +355,10 @@ VIRTIO_INLINE int32_t ring_leave_kick(struct virtio_ring *ring, uint16_t publish
 }
 
 /* ring_hand_over and vn_ring_publish in one, for whoever posts one buffer and has read avail_index: what the ring knows is read
- * once. The flags are VIRTIO_NET_NO_KICK and VIRTIO_NET_OWN_KICK. */
+ * once. A notification is not made without `kick`, and where it is left to the caller, `own`, the result may ask for it. */
 VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct virtio_transport *transport, uint16_t avail_index,
-                                        bool event_index, uint32_t flags, int32_t result)
+                                        bool event_index, bool kick, bool own, int32_t result)
 {
-    bool kick = (flags & VIRTIO_NET_NO_KICK) == 0;
     uint16_t next = (uint16_t)(avail_index + 1);
     ring->avail_index = next;
     if (VIRTIO_UNLIKELY(ring->unsettled != 0) || VIRTIO_UNLIKELY(!kick))
@@ -367,7 +367,7 @@ VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct v
     shared_store_release16(ring->avail_idx, next);
     if (VIRTIO_LIKELY(!ring_decide(ring, event_index, next)))
         return result;
-    return (flags & VIRTIO_NET_OWN_KICK) != 0 ? ring_leave_kick(ring, next, result) : vn_ring_notify(ring, transport, result);
+    return own ? ring_leave_kick(ring, next, result) : vn_ring_notify(ring, transport, result);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ completion */

@@ -479,7 +479,7 @@ pub struct virtio_net_statistics {
     pub tx_bytes: u64,
     /// used by the device
     pub tx_completed: u64,
-    /// notifications of the transmit queue, repeated ones included
+    /// notifications of the transmit queue, repeated ones and those left to the caller included
     pub tx_kicks: u64,
     /// of these, ones that the device had not asked for, to be sure
     pub tx_rekicks: u64,
@@ -670,14 +670,16 @@ pub const VIRTIO_NET_NO_KICK: _bindgen_ty_7 = 1;
 /** Flag of send, send_burst, commit and post: publish, but leave the notification to the next call without this flag or to
  virtio_net_tx_flush.*/
 pub type _bindgen_ty_7 = ::core::ffi::c_uint;
-/// flag: where the device wants to be notified, the result may say so instead
-pub const VIRTIO_NET_OWN_KICK: _bindgen_ty_8 = 2;
-/** in the result, beside the slot: notify the device of queue 1 now, as the transport's `notify`
-does, before any other call of the transmit group. It is counted as made, and memory is
-in order for it. Without this there is nothing to do*/
+/** flag: where the device wants to be notified, the result may say so. Else the driver has
+notified it by the table, as without the flag; with NO_KICK nobody does*/
+pub const VIRTIO_NET_OWN_KICK: _bindgen_ty_8 = 8;
+/** in the result, added to the slot (result & 0xffff): notify the device of queue 1, as the
+transport's `notify` does, before any other call of the groups transmit and whole. It is
+counted as made, memory is in order for it, and no call repeats it: left out, the frame
+and those behind it may wait for ever*/
 pub const VIRTIO_NET_KICK_DUE: _bindgen_ty_8 = 65536;
-/** Of virtio_net_tx_post_one, for callers that have the transport themselves: a notification is the caller's to make, which spares
- the way through the transport's table.*/
+/** Of virtio_net_tx_post_one, for callers that have the transport themselves: a notification may be left to the caller, which
+ spares the way through the transport's table.*/
 pub type _bindgen_ty_8 = ::core::ffi::c_uint;
 /// received frames
 pub const VIRTIO_NET_IRQ_RX: _bindgen_ty_9 = 1;

@@ -96,12 +96,14 @@ def larger(images):
 
 def judge_size(known, name, added):
     """A line about an image that has grown too much, else None. Where the compilers are none that the table knows, the largest is
-    taken that it has."""
+    taken that it has of another version of the same, or else of any."""
     key = both_compilers()
     if key in known:
         there, tolerance = known[key].get(name, 0), TOLERANCE
     else:
-        there, tolerance = max((entry[name] for entry in known.values() if name in entry), default=0), FOREIGN_TOLERANCE
+        alike = {other: entry for other, entry in known.items() if other.split()[0] == key.split()[0]}
+        there = max((entry[name] for entry in (alike or known).values() if name in entry), default=0)
+        tolerance = FOREIGN_TOLERANCE
     return f"{name}: the driver adds {added:,} bytes with {key}, stored {there:,}" if added > there * tolerance else None
 
 

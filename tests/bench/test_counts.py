@@ -31,9 +31,9 @@ def test_no_image_has_grown():
 @pytest.mark.parametrize(("version", "added", "told"), [("1.2.3", 20_400, False), ("1.2.3", 20_401, True),
                                                         ("99.0.0", 25_000, False), ("99.0.0", 25_001, True)])
 def test_bytes_are_told(monkeypatch, version, added, told):
-    """Two per cent with compilers that are stored, a quarter with others; and an image that is not stored."""
+    """Two per cent with compilers that are stored, a quarter with another version; and an image that is not stored."""
     monkeypatch.setattr(stored, "both_compilers", lambda: f"clang {version}")
-    known = {"clang 1.2.3": {"size:drop-in": 20_000}, "gcc 1.2.3": {"size:drop-in": 15_000}}
+    known = {"clang 1.2.3": {"size:drop-in": 20_000}, "gcc 1.2.3": {"size:drop-in": 30_000}}
     assert bool(stored.judge_size(known, "size:drop-in", added)) == told
     assert stored.judge_size(known, "size:other", 1)
 

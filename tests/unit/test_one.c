@@ -18,9 +18,8 @@ static struct memory memory;
  * interrupts and trust in headers vary with the round. */
 enum { ROUNDS = 16 };
 
-static void begin(struct fixture *f, unsigned round, bool pools)
+static void begin_as_is(struct fixture *f, unsigned round, bool pools)
 {
-    fixture_renew(f);
     f->platform = round % 2 == 0 ? &model_platform_coherent : &model_platform;
     f->options.tx_buffer_bytes = f->options.rx_buffer_bytes = pools ? 0 : VIRTIO_NET_NO_POOL;
     f->options.flags = (round & 2) != 0 ? VIRTIO_NET_OPTION_IRQ_RX | VIRTIO_NET_OPTION_IRQ_TX : 0;
@@ -30,6 +29,12 @@ static void begin(struct fixture *f, unsigned round, bool pools)
     bring_up(f);
     memset(&memory, 0x3c, sizeof memory);
     memory.device_address = model_share(f->model, memory.bytes, sizeof memory.bytes, VIRTIO_NET_DMA_BOTH);
+}
+
+static void begin(struct fixture *f, unsigned round, bool pools)
+{
+    fixture_renew(f);
+    begin_as_is(f, round, pools);
 }
 
 static uint8_t *frame_of(uint32_t buffer)
@@ -360,6 +365,89 @@ static void no_own_notification(void **state)
         assert_int_equal(statistics_of(f).tx_kicks, before);
         take_down(f);
     }
+}
+
+/* One that was left to the caller, and not made before a reset, is no memory of the queue that starts again. */
+static void own_notification_before_a_reset(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        for (uint32_t reset = 0; reset < 3; reset++) {
+            for (uint32_t i = 0; i < SLOTS + 5 * reset; i++) {
+                frame_fill(frame_of(0), FRAME_MIN, i);
+                int32_t posted = post(f, VIRTIO_NET_OWN_KICK, 0, FRAME_MIN);
+                if (posted >= VIRTIO_NET_KICK_DUE)
+                    device_notify(f->model, MODEL_TX);
+                assert_sent(f, FRAME_MIN, i);
+                assert_int_equal(virtio_net_tx_next(f->net, 0), posted & 0xffff);
+                assert_sent_back(f, posted & 0xffff, 0, VIRTIO_NET_PACKET_EXTERNAL);
+            }
+            f->model->hold_tx = f->model->no_poll = true;
+            int32_t slot = post(f, VIRTIO_NET_OWN_KICK, 1, FRAME_MIN) & 0xffff;
+            assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+            assert_int_equal(virtio_net_start(f->net), VIRTIO_NET_SUCCESS);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+            assert_sent_back(f, slot, 1, VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST);
+            f->model->hold_tx = f->model->no_poll = false;
+        }
+        take_down(f);
+    }
+}
+
+/* The last slot there can be, and the bit beside it. */
+static void largest_slot(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 8; round += 4) {
+        fixture_renew(f);
+        f->options.tx_slots = VIRTIO_NET_MAX_SLOTS;
+        f->model->queue_max[MODEL_TX] = VIRTIO_NET_MAX_SLOTS;
+        begin_as_is(f, round, false);
+        f->model->sink = true;
+        uint32_t due = 0;
+        for (uint32_t i = 0; i < 2 * VIRTIO_NET_MAX_SLOTS; i++) {
+            int32_t posted = post(f, VIRTIO_NET_OWN_KICK, 0, FRAME_MIN);
+            int32_t slot = (int32_t)(i % VIRTIO_NET_MAX_SLOTS);
+            assert_int_equal(posted & ~VIRTIO_NET_KICK_DUE, slot);
+            due += posted != slot;
+            if (posted != slot)
+                device_notify(f->model, MODEL_TX);
+            assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+            assert_sent_back(f, slot, 0, VIRTIO_NET_PACKET_EXTERNAL);
+        }
+        bool one_descriptor = (info_of(f).features & (MODEL_FEATURE(VERSION_1) | MODEL_FEATURE(ANY_LAYOUT))) != 0;
+        assert_int_equal(due, one_descriptor ? VIRTIO_NET_MAX_SLOTS : 0);
+        take_down(f);
+    }
+}
+
+/* Addresses of an IOMMU or a bus that has the upper half, and a frame that lies across the middle. */
+static void far_addresses(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t middle = UINT64_C(1) << 63;
+    const uint64_t starts[] = {middle, middle - FRONT - FRAME_MIN / 2, UINT64_C(0) - 2 * sizeof memory.bytes};
+    for (unsigned round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+            begin(f, round, false);
+            f->model->next_device_address = starts[i];
+            memory.device_address = model_share(f->model, memory.bytes, sizeof memory.bytes, VIRTIO_NET_DMA_BOTH);
+            assert_true(memory.device_address == starts[i]);
+            for (uint32_t frame = 0; frame < 3 * SLOTS; frame++) {
+                uint32_t buffer = frame % SLOTS;
+                frame_fill(frame_of(buffer), FRAME_MIN, frame);
+                int32_t slot = post(f, 0, buffer, FRAME_MIN);
+                assert_in_range(slot, 0, SLOTS - 1);
+                assert_sent(f, FRAME_MIN, frame);
+                assert_int_equal(virtio_net_tx_next(f->net, 0), slot);
+                assert_sent_back(f, slot, buffer, VIRTIO_NET_PACKET_EXTERNAL);
+                slot = post_empty(f, buffer);
+                deliver(f, FRAME_MAX, frame);
+                frame_assert(frame_of(SLOTS + buffer), (uint32_t)take(f, (uint32_t)slot, buffer), FRAME_MAX, frame);
+            }
+            take_down(f);
+        }
 }
 
 /* ------------------------------------------------------------------------------------------------------------ bad callers */
@@ -721,7 +809,8 @@ static void bad_headers(void **state)
 
 TEST_PROGRAM(OVER_VARIANTS(one_at_a_time), OVER_VARIANTS(deep), OVER_VARIANTS(filled_in_any_order), OVER_VARIANTS(interrupts),
              OVER_VARIANTS(no_interrupt_is_lost), OVER_VARIANTS(no_interrupts), OVER_VARIANTS(own_notifications),
-             OVER_VARIANTS(told_once), OVER_VARIANTS(no_own_notification), OVER_VARIANTS(bad_transmit_arguments),
+             OVER_VARIANTS(told_once), OVER_VARIANTS(no_own_notification), OVER_VARIANTS(own_notification_before_a_reset),
+             OVER_VARIANTS(largest_slot), OVER_VARIANTS(far_addresses), OVER_VARIANTS(bad_transmit_arguments),
              OVER_VARIANTS(bad_receive_arguments), OVER_VARIANTS(receive_pool), OVER_VARIANTS(beside_a_pool),
              OVER_VARIANTS(stop_loses_buffers), OVER_VARIANTS(bad_transmit_elements), OVER_VARIANTS(twice),
              OVER_VARIANTS(bad_receive_elements), OVER_VARIANTS(nothing_posted), OVER_VARIANTS(bad_lengths),
