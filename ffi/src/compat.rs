@@ -110,7 +110,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONet<H, T, QUEUE_SIZE> 
         let options = options.interrupts(VIRTIO_NET_IRQ_RX);
         let options =
             options.original_features().with_some_mac().rx_buffer_bytes(frame).tx_buffer_bytes(COPY_LIMIT as u32);
-        // Memory first: where there is none, nothing is asked of the device.
+        // Memory first: where there is none, nothing is asked of the device. But the room to keep the receive pool in depends on
+        // how many blocks the `Hal` gave it; without that the device is reset again.
         let batches = room::<Batches>().ok_or(Error::DmaError)?;
         // SAFETY: each part of it is `MaybeUninit`.
         let batches = unsafe { batches.assume_init() };
@@ -578,7 +579,10 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONet<H, T, QUE
         }
         // After a confirmed reset every buffer comes back; without one the device may still read them, and they are forgotten.
         // SAFETY: the handle is that of a driver.
-        let _ = unsafe { virtio_net_stop(handle(&mut self.net)) };
+        let code = unsafe { virtio_net_stop(handle(&mut self.net)) };
+        if code < 0 && code != VIRTIO_NET_ERROR_STATE {
+            self.net.give_up();
+        }
         // Returns what is left, where the device cannot read it any more.
         let _ = self.reap();
         // SAFETY: the pool lives until it is released below.

@@ -196,7 +196,7 @@ pub struct Mmio(());
 /// limit.
 ///
 /// Dropping it resets the device and gives its memory back to the `Hal`. Where the device does not confirm the reset, it may
-/// still write that memory, which is therefore never given back, and the transport is not dropped.
+/// still use that memory, which is therefore never given back, and the transport is not dropped.
 pub struct NetDevice<H: Hal, T, const TX: usize, const RX: usize> {
     storage: Storage<TX, RX>,
     host: Host<T>,
@@ -207,7 +207,8 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
     /// Sets the device behind `transport` up and leaves it running.
     ///
     /// # Errors
-    /// What `virtio_net_init` documents. The transport is dropped, unless the device may still use memory.
+    /// What `virtio_net_init` documents. The transport is dropped, unless the device is not reset afterwards and may still use
+    /// memory: the drop may wait for that without a limit.
     pub fn new(transport: T, options: Options) -> Result<Self, Error> {
         Self::made(transport, |device| device.set_up_over(options, Tables::<H, T>::SHARED))
     }
@@ -225,25 +226,27 @@ impl<H: Hal, T: Transport, const TX: usize, const RX: usize> NetDevice<H, T, TX,
         // SAFETY: the host was just written, and the storage may hold anything.
         let device = unsafe { &mut *device };
         let done = device.set_up_over(options, Tables::<H, T>::WHOLE);
-        done.inspect_err(|error| device.drop_transport_if_quiet(error.code()))
+        done.inspect_err(|error| device.end_and_drop_transport(error.code()))
     }
 
     /// The same for one that is [`Self::vacant`]. After an error it must not be dropped, but what is returned with it.
     #[cfg(not(feature = "alloc"))]
     pub(crate) fn set_up_whole(&mut self, options: Options) -> Result<(), (Error, Option<T>)> {
         let done = self.set_up_over(options, Tables::<H, T>::WHOLE);
-        done.map_err(|error| (error, self.transport_if_quiet(error.code())))
+        done.map_err(|error| (error, self.end_and_take_transport(error.code())))
     }
 
     fn set_up_over(&mut self, options: Options, table: &'static virtio_net_transport) -> Result<(), Error> {
-        self.set_up(options, |storage, bytes, host, wanted| {
+        let done = self.set_up(options, |storage, bytes, host, wanted| {
             let (transport, platform) = (table, Tables::<H, T>::PLATFORM);
             // SAFETY: the storage is aligned and of the size told, the tables are static, and the context is the host that they
             // expect.
             unsafe {
                 virtio_net_init_versioned(VIRTIO_NET_ABI_VERSION, storage, bytes, transport, platform, host, wanted)
             }
-        })
+        });
+        // The error is the first one, which hides a last reset that the device ignored.
+        done.inspect_err(|_| self.host.given_up = !self.host.transport.get_status().is_empty())
     }
 }
 
@@ -281,14 +284,14 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         Self { storage, host: Host::new(transport), hal: PhantomData }
     }
 
-    /// The driver, set up in the result, which is not moved.
+    /// The driver, set up in the result, which is moved once, to the caller.
     #[inline(always)]
     fn made(transport: T, set_up: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<Self, Error> {
         let mut made = Ok(Self::vacant(transport));
         if let Ok(device) = &mut made
             && let Err(error) = set_up(device)
         {
-            let transport = device.transport_if_quiet(error.code());
+            let transport = device.end_and_take_transport(error.code());
             // SAFETY: what was not set up is not dropped.
             unsafe { (&raw mut made).write(Err(error)) };
             drop(transport);
@@ -702,26 +705,32 @@ impl<H: Hal, T, const TX: usize, const RX: usize> NetDevice<H, T, TX, RX> {
         self.split().2.acknowledge()
     }
 
-    /// Drops the transport, unless the device was left in a state in which it may still use memory: the drop of a transport
-    /// may wait for the device without a limit.
-    fn drop_transport_if_quiet(&mut self, code: i32) {
-        if self.is_quiet(code) {
+    /// To be dropped as it is: its owner asked for a reset that the device did not confirm, and has left what the device may use
+    /// where it is. Another reset, which might be confirmed, would come too late for that.
+    pub(crate) fn give_up(&mut self) {
+        self.host.given_up = true;
+    }
+
+    /// [`Self::end`], and drops the transport where that may be.
+    fn end_and_drop_transport(&mut self, code: i32) {
+        if self.end(code) {
             // SAFETY: the driver is at its end and uses the transport no more; nobody else drops it.
             unsafe { ManuallyDrop::drop(&mut self.host.transport) };
         }
     }
 
-    /// The transport that is to be dropped then, when this value is gone.
-    fn transport_if_quiet(&mut self, code: i32) -> Option<T> {
+    /// [`Self::end`], and the transport where it may be dropped, which is for when this value is gone.
+    fn end_and_take_transport(&mut self, code: i32) -> Option<T> {
         // SAFETY: as above.
-        self.is_quiet(code).then(|| unsafe { ManuallyDrop::take(&mut self.host.transport) })
+        self.end(code).then(|| unsafe { ManuallyDrop::take(&mut self.host.transport) })
     }
 
-    /// Whether the device uses no memory of a driver whose end, or failed beginning, had this result. What it may use is counted.
-    fn is_quiet(&self, code: i32) -> bool {
-        let unconfirmed = code == VIRTIO_NET_ERROR_RESET_TIMEOUT || code == VIRTIO_NET_ERROR_DEVICE_GONE;
+    /// The last of a driver whose close, or set-up in vain, had this result. Once for each: it counts the memory that the device
+    /// may still use. Whether the device is known to be reset; where it is not, the drop of a transport may wait without a limit.
+    fn end(&mut self, code: i32) -> bool {
+        let confirmed = code != VIRTIO_NET_ERROR_RESET_TIMEOUT && code != VIRTIO_NET_ERROR_DEVICE_GONE;
         crate::quarantine(self.host.dma_bytes);
-        !unconfirmed && self.host.dma_bytes == 0
+        confirmed && !self.host.given_up && self.host.dma_bytes == 0
     }
 }
 
@@ -770,9 +779,13 @@ fn slots(count: usize) -> u32 {
 
 impl<H: Hal, T, const TX: usize, const RX: usize> Drop for NetDevice<H, T, TX, RX> {
     fn drop(&mut self) {
-        // SAFETY: the handle is that of a driver, which is not used afterwards.
-        let code = unsafe { virtio_net_close(self.handle()) };
-        self.drop_transport_if_quiet(code);
+        let code = match self.host.given_up {
+            // C has nothing outside of the storage, so that a driver need not be closed.
+            true => VIRTIO_NET_ERROR_RESET_TIMEOUT,
+            // SAFETY: the handle is that of a driver, which is not used afterwards.
+            false => unsafe { virtio_net_close(self.handle()) },
+        };
+        self.end_and_drop_transport(code);
     }
 }
 

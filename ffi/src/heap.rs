@@ -14,3 +14,13 @@ pub(crate) fn room<T>() -> Option<Box<MaybeUninit<T>>> {
     // SAFETY: a block that is there was allocated as a box is, and need not hold a value.
     (!block.is_null()).then(|| unsafe { Box::from_raw(block.cast()) })
 }
+
+/// The same for so many values.
+pub(crate) fn room_for<T>(count: usize) -> Option<Box<[MaybeUninit<T>]>> {
+    let layout = Layout::array::<T>(count).ok().filter(|layout| layout.size() != 0)?;
+    // SAFETY: the size is not zero.
+    let block = unsafe { alloc(layout) };
+    let values = core::ptr::slice_from_raw_parts_mut(block.cast(), count);
+    // SAFETY: as above.
+    (!block.is_null()).then(|| unsafe { Box::from_raw(values) })
+}

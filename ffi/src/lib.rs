@@ -124,8 +124,8 @@ static CARDS: core::sync::atomic::AtomicU16 = core::sync::atomic::AtomicU16::new
 static QUARANTINED: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
 
 /// Bytes of DMA memory that drivers which are gone have left in quarantine: never given back to their `Hal`, because the device
-/// did not confirm its reset and may still write there. It counts all drivers of this image and only grows; a driver that is
-/// still there tells its own in its statistics. Any processor may ask, at any time.
+/// did not confirm its reset and may still use it. It counts all drivers of this image and only grows. Any processor may ask, at
+/// any time.
 #[cfg(any(feature = "virtio-drivers-0_12", feature = "virtio-drivers-0_13"))]
 pub fn quarantined_bytes() -> usize {
     QUARANTINED.load(core::sync::atomic::Ordering::Relaxed)

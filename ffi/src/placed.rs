@@ -1,6 +1,7 @@
 //! Where the drop-ins keep their driver: they are kept in structures that were made for the original, and the driver's state is
-//! larger than the original's own. So it is one block of the heap, or, in a build without one, part of the value. Either way it
-//! is set up where it lies and not moved on the way, because it grows with the queue, and the stacks of kernels do not.
+//! larger than the original's own. So it is one block of the heap, where it is set up and stays, because it grows with the queue,
+//! and the stacks of kernels do not. In a build without a heap it is part of the value: it is set up in the result and moved
+//! once, to the caller, so that the stack holds it twice.
 
 use super::driver::{NetDevice, Options};
 use super::translate::translate;

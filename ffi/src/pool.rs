@@ -2,7 +2,7 @@
 
 use super::virtio_drivers::PhysAddr;
 use crate::atomics::{AtomicBool, AtomicCount, AtomicU32, Count, Ordering};
-use crate::heap::room;
+use crate::heap::{room, room_for};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
@@ -31,7 +31,9 @@ pub(crate) struct Pool {
     returned: Box<[AtomicU32]>,
     /// DMA memory that goes back to the `Hal` with the last buffer. The driver's end must not need the heap, so there is room
     /// since the memory was asked for: for each block of it. How many that are the `Hal` decides, a block for each slot at most,
-    /// but a few slots share one where it has some pages together.
+    /// but a few slots share one where it has some pages together. A recovery may end with a larger receive pool and without
+    /// room for it. Nothing of that pool is lent then, and the device is stopped: until a later recovery has made room, nothing
+    /// can be lent, and at the end all of it goes back to the `Hal` at once.
     kept: UnsafeCell<Vec<(PhysAddr, NonNull<u8>, usize)>>,
     dealloc: Dealloc,
 }
@@ -42,15 +44,17 @@ impl core::panic::RefUnwindSafe for Pool {}
 impl Pool {
     /// A pool for so many slots, and `dealloc` of the `Hal` that its memory is from. `None` where the heap has no memory for it.
     pub(crate) fn new(slots: usize, dealloc: Dealloc) -> Option<Box<Self>> {
-        let words = slots.div_ceil(32);
-        let mut returned = Vec::new();
-        returned.try_reserve_exact(words).ok()?;
-        returned.extend((0..words).map(|_| AtomicU32::new(0)));
+        let mut returned = room_for(slots.div_ceil(32))?;
+        for word in &mut returned {
+            word.write(AtomicU32::new(0));
+        }
+        // SAFETY: each was just written.
+        let returned = unsafe { returned.assume_init() };
         let mut pool = room()?;
         pool.write(Self {
             users: AtomicCount::new(DRIVER),
             any_returned: AtomicBool::new(false),
-            returned: returned.into_boxed_slice(),
+            returned,
             kept: UnsafeCell::new(Vec::new()),
             dealloc,
         });

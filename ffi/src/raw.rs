@@ -601,8 +601,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
             core::hint::spin_loop();
         }
         if self.reset() == Reset::Pending {
-            // The device may still use all of it.
+            // The device may still use all of it, the callers' buffers and the rings too.
             crate::quarantine(self.own.bytes());
+            self.net.give_up();
             return;
         }
         let mut packet = virtio_net_packet::default();

@@ -1,8 +1,9 @@
 //! The two tables through which C calls Rust: `Hal` as the platform, `Transport` as the transport.
 //!
 //! Both are generic traits, so there is one table for each `H` and `T`, made of functions that the compiler instantiates for
-//! them. The context word of every call is the address of the [`Host`] that the driver value holds; it is set anew when a call or
-//! a split borrows the driver, because the value may have moved before.
+//! them. The context word of every call is the address of the [`Host`] that the driver value holds. It is set anew when a call or
+//! a split borrows the driver, because the value may have moved before; in a block of the heap, which does not move, it is set
+//! once.
 //!
 //! The handles of a split driver may be in calls on several processors at once. So every function here that they can reach takes
 //! the host's lock for the transport, but `interrupt_ack`, whose caller has it: an interrupt handler must be able to see that
@@ -46,11 +47,14 @@ pub(crate) struct Host<T> {
     pub(crate) dma_bytes: usize,
     /// Blocks of the receive pool.
     receive_blocks: i32,
+    /// The device did not confirm its last reset, and is asked for nothing more.
+    pub(crate) given_up: bool,
 }
 
 impl<T> Host<T> {
     pub(crate) fn new(transport: T) -> Self {
-        Self { transport: ManuallyDrop::new(transport), lock: Lock::new(), dma_bytes: 0, receive_blocks: 0 }
+        let transport = ManuallyDrop::new(transport);
+        Self { transport, lock: Lock::new(), dma_bytes: 0, receive_blocks: 0, given_up: false }
     }
 
     /// Blocks of DMA memory that the receive pool consists of now.

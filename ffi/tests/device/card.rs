@@ -81,6 +81,8 @@ pub struct Config {
     pub refuses_features: bool,
     /// Status reads until a reset is done.
     pub reset_reads: u32,
+    /// How many resets are ignored before the first that is done.
+    pub ignored_resets: usize,
     /// How many resets are ever done.
     pub resets: usize,
     /// The card was pulled out: every register reads as ones.
@@ -106,6 +108,7 @@ impl Config {
             config_bytes: 12,
             refuses_features: false,
             reset_reads: 0,
+            ignored_resets: 0,
             resets: usize::MAX,
             gone: false,
         }
@@ -489,7 +492,9 @@ impl Card {
         if bits == 0 {
             // A device that is reset already has nothing to do.
             inner.resetting = inner.status != 0;
-            let works = inner.config.resets != 0;
+            let ignored = inner.config.ignored_resets != 0;
+            inner.config.ignored_resets -= usize::from(ignored);
+            let works = !ignored && inner.config.resets != 0;
             inner.config.resets -= usize::from(works);
             inner.reset_reads_left = (works && inner.resetting).then_some(inner.config.reset_reads);
             return;
