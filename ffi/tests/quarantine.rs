@@ -114,6 +114,21 @@ fn drop_drop_in(card: &Arc<Card>, change: fn(&mut Config)) -> usize {
     1
 }
 
+/// A recovery fails after its reset, so that the device is reset when the driver is dropped.
+#[test]
+#[cfg(feature = "alloc")]
+fn a_driver_whose_recovery_failed_leaves_nothing() {
+    let _alone = COUNT.lock().unwrap_or_else(PoisonError::into_inner);
+    for kind in [MODERN, LEGACY] {
+        check(kind, true, |_, card| {
+            let mut net = drop_in(card).unwrap();
+            card.change(|config| config.queue_max = 0);
+            assert!(net.recover().is_err());
+            0
+        });
+    }
+}
+
 /// Brings a driver up in vain.
 type Attempt = fn(&Arc<Card>) -> bool;
 
