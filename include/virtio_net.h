@@ -417,8 +417,9 @@ enum { VIRTIO_NET_NO_KICK = 1 /* see above */ };
 /* Of virtio_net_tx_post_one, for callers that have the transport themselves: a notification may be left to the caller, which
  * spares the way through the transport's table. */
 enum {
-    VIRTIO_NET_OWN_KICK = 8,      /* flag: where the device wants to be notified, the result may say so. Else the driver has
-                                     notified it by the table, as without the flag; with NO_KICK nobody does */
+    VIRTIO_NET_OWN_KICK = 8,      /* flag: where the device wants to be notified, the result may say so; without HAS_HEADER, or
+                                     with NO_KICK, it never does. Else the driver has notified it by the table, as without the
+                                     flag; with NO_KICK nobody does */
     VIRTIO_NET_KICK_DUE = 0x10000 /* in the result, added to the slot (result & 0xffff): notify the device of queue 1, as the
                                      transport's `notify` does, before any other call of the groups transmit and whole. It is
                                      counted as made, memory is in order for it, and no call repeats it: left out, the frame
@@ -470,6 +471,17 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
 int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie);
 
+/* The lowest bit of the flags in a length_and_flags. */
+enum { VIRTIO_NET_REAPED_FLAGS = 30 /* see above */ };
+
+/* What virtio_net_tx_reap_one returns. It never grows. */
+struct virtio_net_reaped {
+    int32_t slot;              /* or an error */
+    uint32_t length_and_flags; /* EXTERNAL, and LOST after a reset, << VIRTIO_NET_REAPED_FLAGS; in a direction without a pool
+                                  also the length in bytes, as it was posted */
+    uint64_t cookie;           /* as it was posted */
+};
+
 /* Notifies the device of what was published with VIRTIO_NET_NO_KICK, where it wants to be. flags: 0. Returns 1 where it
  * notified, else 0. */
 int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags);
@@ -495,6 +507,18 @@ int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct v
 /* The same without a packet: writes the cookie of the external frame that has come back, and returns its flags (EXTERNAL, and
  * LOST after a reset). Works in every state but closed. Errors: SLOT. */
 int32_t virtio_net_tx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie);
+
+/* One external frame that has come back, as virtio_net_tx_reap returns it, but in registers where a structure of 16 bytes is: its
+ * slot is free. NOT_READY in `slot` where there is none, or another error; the rest is 0 then. Works in every state but closed.
+ * Reaches no register, so a notification that was lost is repeated by virtio_net_tx_reap only: call that where there is none for
+ * long. */
+struct virtio_net_reaped virtio_net_tx_reap_one(struct virtio_net *net, uint32_t queue_pair);
+
+/* Undoes the last call of virtio_net_tx_reap_one: the frame that it returned is held again, as if virtio_net_tx_next had told its
+ * slot, and virtio_net_tx_take, virtio_net_tx_take_one or virtio_net_tx_reap returns it once more. Until then no post gets that
+ * slot. Works in every state but closed. Errors: SLOT where it is not the slot that became free last; UNSUPPORTED in a direction
+ * with a pool. */
+int32_t virtio_net_tx_unreap(struct virtio_net *net, uint32_t queue_pair, const struct virtio_net_reaped *reaped);
 
 /* Directions (VIRTIO_NET_IRQ_*) in which a call is due. For receive, rx_peek or receive: a frame waits, or the queue is about to
  * break, or elements that are no frames have left the device without a buffer. For either direction, rx_peek or tx_reap: the

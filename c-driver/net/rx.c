@@ -744,7 +744,7 @@ int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint
     counter_add(&rx->bytes, length);
     /* Who asks for the next frame afterwards sees one that came before this. */
     if (VIRTIO_UNLIKELY(more == 0) && ring->interrupts && (state & VIRTIO_RING_EVENT) != 0)
-        ring_rearm(ring, ring->slot_mask, next);
+        (void)ring_rearm(ring, ring->slot_mask, next, false);
     return (int32_t)length;
 }
 
@@ -832,34 +832,31 @@ static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pa
 int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie)
 {
-    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~RX_FLAGS)) == 0)) {
-        struct virtio_ring *ring = &net->rx.ring;
-        uint8_t state = flag_read(&ring->usable);
-        if (VIRTIO_UNLIKELY((state & VIRTIO_RING_BARE) == 0))
-            return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
-        uint32_t header_length = ring->header_length;
-        uint64_t address = device_address - header_length;
-        struct virtio_slot *slots = net_rx_slots(net);
-        uint16_t avail_index = ring->avail_index;
-        uint16_t number = slots[avail_index & ring->slot_mask].order;
-        struct virtio_slot *slot = &slots[number];
-        if (VIRTIO_LIKELY(slot_is_free(slot)) &&
-            VIRTIO_LIKELY(length - ETHERNET_MIN_BUFFER <= NET_MAX_FRAME - ETHERNET_MIN_BUFFER) &&
-            VIRTIO_LIKELY(!net_may_wrap(address))) {
-            struct virtq_descriptor *descriptor = &ring->descriptors[number];
-            slot->cookie = cookie;
-            slot->data = frame;
-            slot->device_address = device_address;
-            slot->length = VIRTIO_SLOT_EXTERNAL | length;
-            descriptor->address = address;
-            descriptor->length = header_length + length;
-            descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
-            descriptor->next = 0;
-            return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0,
-                                     (flags & VIRTIO_NET_NO_KICK) == 0, false, number);
-        }
-    }
-    return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
+    if (VIRTIO_UNLIKELY(net == NULL || frame == NULL || (queue_pair | flags) != 0))
+        return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
+    struct virtio_ring *ring = &net->rx.ring;
+    uint8_t state = flag_read(&ring->usable);
+    uint32_t header_length = ring->header_length;
+    uint64_t address = device_address - header_length;
+    if (VIRTIO_UNLIKELY((state & VIRTIO_RING_SETTLED) == 0) || VIRTIO_UNLIKELY(net_may_wrap(address)) ||
+        VIRTIO_UNLIKELY(length - ETHERNET_MIN_BUFFER > NET_MAX_FRAME - ETHERNET_MIN_BUFFER))
+        return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
+    struct virtio_slot *slots = net_rx_slots(net);
+    uint16_t avail_index = ring->avail_index;
+    uint16_t number = slots[avail_index & ring->slot_mask].order;
+    struct virtio_slot *slot = &slots[number];
+    if (VIRTIO_UNLIKELY(!slot_is_free(slot)))
+        return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
+    struct virtq_descriptor *descriptor = &ring->descriptors[number];
+    slot->cookie = cookie;
+    slot->data = frame;
+    slot->device_address = device_address;
+    slot->length = VIRTIO_SLOT_EXTERNAL | length;
+    descriptor->address = address;
+    descriptor->length = header_length + length;
+    descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
+    descriptor->next = 0;
+    return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, false, number);
 }
 
 int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags)

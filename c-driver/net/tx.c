@@ -394,10 +394,9 @@ VIRTIO_INLINE bool can_take(const struct virtio_net *net, const void *frames, ui
 
 /* Whether frames in memory of the caller can be posted quickly: one descriptor is all, and the next free slot is at
  * avail_index. */
-VIRTIO_INLINE bool can_post(const struct virtio_ring *ring, uint8_t state)
+VIRTIO_INLINE bool can_post(const struct virtio_ring *ring)
 {
-    return (state & VIRTIO_RING_BARE) != 0 ||
-           ((state & VIRTIO_RING_PLAIN) != 0 && ring->layout == VIRTIO_LAYOUT_ONE && VIRTIO_LIKELY(ring->reserved == 0));
+    return ring_is_bare(ring) || (ring_is_plain(ring) && ring->layout == VIRTIO_LAYOUT_ONE && VIRTIO_LIKELY(ring->reserved == 0));
 }
 
 /* Fills the next descriptor, for a slot that is free, which it returns; negative where anything is unusual, which `transmit`
@@ -431,8 +430,7 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
 {
     uint32_t done = 0;
     uint64_t bytes = 0;
-    if (VIRTIO_LIKELY(net != NULL && packets != NULL && (queue_pair | (flags & ~TX_FLAGS)) == 0) &&
-        can_post(&net->tx.ring, flag_read(&net->tx.ring.usable))) {
+    if (VIRTIO_LIKELY(net != NULL && packets != NULL && (queue_pair | (flags & ~TX_FLAGS)) == 0) && can_post(&net->tx.ring)) {
         struct virtio_ring *ring = &net->tx.ring;
         for (; done < count; done++) {
             int32_t slot = post_external_quickly(net, &packets[done], ring->avail_index, ring->pooled);
@@ -448,45 +446,46 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
     return transmit(net, queue_pair, flags, packets, count, WAY_EXTERNAL, post_external, done, bytes);
 }
 
-/* The flags of virtio_net_tx_post_one, of the call and of the frame. None is a flag that a call returns: those are refused. */
-#define POST_FLAGS (TX_FLAGS | (uint32_t)VIRTIO_NET_OWN_KICK | (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER)
-_Static_assert(TX_FLAGS + (uint32_t)VIRTIO_NET_OWN_KICK + (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER == POST_FLAGS,
+/* The flags of virtio_net_tx_post_one, of the call and of the frame, stand in one word. None is a flag that a call returns: those
+ * are refused. */
+_Static_assert((TX_FLAGS & (VIRTIO_NET_OWN_KICK | VIRTIO_NET_PACKET_HAS_HEADER)) == 0 &&
+                   (VIRTIO_NET_OWN_KICK & VIRTIO_NET_PACKET_HAS_HEADER) == 0,
                "one word for all");
 _Static_assert((VIRTIO_NET_OWN_KICK & (VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST)) == 0, "what take_one returns");
 _Static_assert(VIRTIO_NET_KICK_DUE >= VIRTIO_NET_MAX_SLOTS, "one word for a slot and this");
 
-static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
-                                       uint32_t length, uint64_t device_address, uint64_t cookie)
+/* Any frame in memory of the caller, by way of a packet. */
+static VIRTIO_NOINLINE int32_t post_packet(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
+                                           uint32_t length, uint64_t device_address, uint64_t cookie)
 {
     struct virtio_net_packet packet;
     net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
     uint32_t others = flags & ~(packet.flags | (uint32_t)VIRTIO_NET_OWN_KICK);
-    int32_t posted = transmit(net, queue_pair, others, &packet, 1, WAY_EXTERNAL, post_external, 0, 0);
+    int32_t posted = virtio_net_tx_post(net, queue_pair, others, &packet, 1);
     return posted < 0 ? posted : packet.slot;
 }
 
 int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie)
 {
-    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~POST_FLAGS)) == 0)) {
-        struct virtio_ring *ring = &net->tx.ring;
-        uint8_t state = flag_read(&ring->usable);
-        if (can_post(ring, state)) {
-            struct virtio_net_packet packet;
-            net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
-            uint16_t avail_index = ring->avail_index;
-            int32_t slot = post_external_quickly(net, &packet, avail_index, (state & VIRTIO_RING_BARE) == 0);
-            if (VIRTIO_LIKELY(slot >= 0)) {
-                counter_add(&net->tx.frames, 1);
-                counter_add(&net->tx.bytes, length);
-                bool kick = (flags & VIRTIO_NET_NO_KICK) == 0;
-                bool own = (flags & VIRTIO_NET_OWN_KICK) != 0;
-                return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, kick, own,
-                                         slot);
-            }
-        }
-    }
-    return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
+    /* The quick way is for who leaves neither the header nor the decision to notify to others. */
+    uint32_t unusual = (flags & ~(uint32_t)VIRTIO_NET_OWN_KICK) ^ (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
+    if (VIRTIO_UNLIKELY(net == NULL || frame == NULL || (queue_pair | unusual) != 0))
+        return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
+    struct virtio_ring *ring = &net->tx.ring;
+    uint8_t state = flag_read(&ring->usable);
+    if (VIRTIO_UNLIKELY((state & VIRTIO_RING_SETTLED) == 0))
+        return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
+    struct virtio_net_packet packet;
+    net_describe_external(&packet, frame, length, device_address, cookie, (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
+    uint16_t avail_index = ring->avail_index;
+    int32_t slot = post_external_quickly(net, &packet, avail_index, false);
+    if (VIRTIO_UNLIKELY(slot < 0))
+        return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
+    counter_add(&net->tx.frames, 1);
+    counter_add(&net->tx.bytes, length);
+    return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0,
+                             (flags & VIRTIO_NET_OWN_KICK) != 0, slot);
 }
 
 int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
@@ -615,7 +614,8 @@ int32_t virtio_net_tx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_
     return vn_ring_kick(&net->tx.ring, &net->device.transport);
 }
 
-_Static_assert(VIRTIO_SLOT_EXTERNAL >> 30 == VIRTIO_NET_PACKET_EXTERNAL && VIRTIO_SLOT_LOST >> 30 == VIRTIO_NET_PACKET_LOST,
+_Static_assert(VIRTIO_SLOT_EXTERNAL >> VIRTIO_NET_REAPED_FLAGS == VIRTIO_NET_PACKET_EXTERNAL &&
+                   VIRTIO_SLOT_LOST >> VIRTIO_NET_REAPED_FLAGS == VIRTIO_NET_PACKET_LOST,
                "the two highest bits of a slot's length are the packet's flags");
 
 /* Tells the owner of an external buffer what it was. The slot is as one without a buffer afterwards, but held still. */
@@ -624,7 +624,7 @@ VIRTIO_INLINE void tell(struct virtio_ring *ring, struct virtio_slot *slots, uin
     struct virtio_slot *slot = &slots[number];
     packet->cookie = slot->cookie;
     packet->slot = number;
-    packet->flags = slot->length >> 30;
+    packet->flags = slot->length >> VIRTIO_NET_REAPED_FLAGS;
     if (!ring->pooled) {
         packet->data = slot->data;
         packet->device_address = slot->device_address;
@@ -662,7 +662,7 @@ VIRTIO_INLINE void tell_plain(struct virtio_ring *ring, struct virtio_slot *slot
         struct virtio_slot *slot = &slots[number];
         uint32_t length = slot->length;
         packet->cookie = slot->cookie;
-        packet->flags = length >> 30;
+        packet->flags = length >> VIRTIO_NET_REAPED_FLAGS;
         packet->slot = number;
         slot->length = length & ~(VIRTIO_SLOT_EXTERNAL | VIRTIO_SLOT_LOST);
         descriptors[number].address = slot->device_address - bias;
@@ -713,49 +713,16 @@ int32_t virtio_net_tx_reap(struct virtio_net *net, uint32_t queue_pair, uint32_t
     return reaped == 0 && code < 0 ? code : reaped;
 }
 
-/* Looks for more. */
-static VIRTIO_NOINLINE int32_t next_slowly(struct virtio_net *net, uint32_t queue_pair)
+VIRTIO_SMALL int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
 {
     if (net == NULL || queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
         return vn_net_refuse(net, net, NET_QUEUE_TX, queue_pair, 0);
     struct virtio_ring *ring = &net->tx.ring;
-    int32_t code = look_for_completions(net, true);
+    /* Where a frame is held already there is no need to look for more. */
+    int32_t code = ring->held == 0 ? look_for_completions(net, true) : VIRTIO_NET_SUCCESS;
     if (ring->held == 0)
         return code < 0 ? code : VIRTIO_NET_ERROR_NOT_READY;
     return ring_position(ring, ring_first_held(ring))->order;
-}
-
-int32_t virtio_net_tx_next(struct virtio_net *net, uint32_t queue_pair)
-{
-    if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
-        return next_slowly(net, queue_pair);
-    /* Where a frame is held already there is no need to look for more. */
-    struct virtio_ring *ring = &net->tx.ring;
-    const struct virtio_slot *slots = net_tx_slots(net);
-    uint16_t mask = ring->slot_mask;
-    if (ring->held != 0)
-        return slots[ring_first_held(ring) & mask].order;
-    /* One that has come back alone, and that is the next. */
-    uint16_t before = ring->used_index;
-    uint16_t after = (uint16_t)(before + 1);
-    const uint16_t *used_idx = ring->used_idx;
-    uint8_t state = flag_read(&ring->usable);
-    if ((state & VIRTIO_RING_BARE) == 0 || ring_is_stale_at(after) || ring->published == before)
-        return next_slowly(net, queue_pair);
-    const uint32_t *id = &ring_bare_element(ring, before)->id;
-    uint16_t number = slots[before & mask].order;
-    if (shared_load_acquire16(used_idx) != after || VIRTIO_UNLIKELY(shared_load32(id) != number))
-        return next_slowly(net, queue_pair);
-    ring->used_index = after;
-    ring->held = 1;
-    counter_add(&net->tx.completed, 1);
-    /* Its interrupt may have been for several. */
-    if (ring->interrupts && (state & VIRTIO_RING_EVENT) != 0) {
-        ring_rearm(ring, mask, after);
-        if (VIRTIO_UNLIKELY(shared_load16(used_idx) != after))
-            return next_slowly(net, queue_pair);
-    }
-    return number;
 }
 
 int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct virtio_net_packet *packet)
@@ -769,7 +736,7 @@ int32_t virtio_net_tx_take(struct virtio_net *net, uint32_t queue_pair, struct v
     return VIRTIO_NET_SUCCESS;
 }
 
-static VIRTIO_COLD int32_t take_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie)
+VIRTIO_SMALL int32_t virtio_net_tx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie)
 {
     struct virtio_net_packet packet;
     packet.slot = slot < VIRTIO_NET_MAX_SLOTS ? (uint16_t)slot : UINT16_MAX;
@@ -780,23 +747,86 @@ static VIRTIO_COLD int32_t take_slowly(struct virtio_net *net, uint32_t queue_pa
     return (int32_t)packet.flags;
 }
 
-int32_t virtio_net_tx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie)
+/* Where nothing is as the quick way wants it. */
+static VIRTIO_NOINLINE struct virtio_net_reaped reap_one_slowly(struct virtio_net *net, uint32_t queue_pair)
 {
-    if (VIRTIO_LIKELY(net != NULL && cookie != NULL && queue_pair == 0) && ring_is_bare(&net->tx.ring)) {
-        struct virtio_ring *ring = &net->tx.ring;
-        struct virtio_slot *slots = net_tx_slots(net);
-        uint16_t held = ring->held;
-        uint16_t number = slots[ring_first_held(ring) & ring->slot_mask].order;
-        if (VIRTIO_LIKELY(held != 0) && VIRTIO_LIKELY(number == slot)) {
-            struct virtio_slot *oldest = &slots[number];
-            uint32_t length = oldest->length;
-            *cookie = oldest->cookie;
-            oldest->length = 0;
-            ring->held = (uint16_t)(held - 1);
-            return (int32_t)(length >> 30);
-        }
+    struct virtio_net_reaped reaped = {.slot = virtio_net_tx_next(net, queue_pair)};
+    if (reaped.slot < 0)
+        return reaped;
+    struct virtio_ring *ring = &net->tx.ring;
+    reaped.length_and_flags = ring_slots(ring)[reaped.slot].length & ~(VIRTIO_SLOT_CHUNK_PAGES << VIRTIO_SLOT_CHUNK_SHIFT);
+    struct virtio_net_packet packet;
+    vn_net_hand_out(ring, (uint16_t)reaped.slot, &packet);
+    reaped.cookie = packet.cookie;
+    return reaped;
+}
+
+/* What there is to tell of a slot of a bare ring. By two words, which gcc keeps in registers, as it does not the members. */
+VIRTIO_INLINE struct virtio_net_reaped describe(uint16_t number, uint32_t length_and_flags, uint64_t cookie)
+{
+    const struct {
+        uint64_t low, high;
+    } words = {number | (uint64_t)length_and_flags << 32, cookie};
+    struct virtio_net_reaped reaped;
+    _Static_assert(sizeof reaped == sizeof words && offsetof(struct virtio_net_reaped, length_and_flags) == 4, "two words");
+    __builtin_memcpy(&reaped, &words, sizeof reaped);
+    return reaped;
+}
+
+struct virtio_net_reaped virtio_net_tx_reap_one(struct virtio_net *net, uint32_t queue_pair)
+{
+    if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
+        VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
+    struct virtio_ring *ring = &net->tx.ring;
+    uint8_t state = flag_read(&ring->usable);
+    if (VIRTIO_UNLIKELY((state & VIRTIO_RING_BARE) == 0))
+        VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
+    /* All that is the driver's own is read before used.idx, after which a compiler would read it again. */
+    struct virtio_slot *slots = net_tx_slots(net);
+    uint16_t mask = ring->slot_mask;
+    uint16_t before = ring->used_index;
+    uint16_t held = ring->held;
+    uint16_t number = slots[(uint16_t)(before - held) & mask].order;
+    struct virtio_slot *slot = &slots[number];
+    uint32_t length = slot->length;
+    uint64_t cookie = slot->cookie;
+    if (held != 0) {
+        ring->held = (uint16_t)(held - 1);
+        slot->length = 0;
+        return describe(number, length, cookie);
     }
-    return take_slowly(net, queue_pair, slot, cookie);
+    /* One that has come back alone. */
+    uint16_t after = (uint16_t)(before + 1);
+    uint16_t in_flight = ring_usable_by_device(ring);
+    const uint16_t *used_idx = ring->used_idx;
+    const uint32_t *id = &ring_bare_element(ring, before)->id;
+    if (VIRTIO_UNLIKELY(in_flight == 0) || ring_is_stale_at(after) || shared_load_acquire16(used_idx) != after ||
+        VIRTIO_UNLIKELY(shared_load32(id) != number))
+        VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
+    if ((state & VIRTIO_RING_EVENT) != 0 && ring->interrupts && ring_rearm(ring, mask, after, in_flight == 1))
+        VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
+    slot->length = 0;
+    ring->used_index = after;
+    counter_add(&net->tx.completed, 1);
+    return describe(number, length, cookie);
+}
+
+VIRTIO_SMALL int32_t virtio_net_tx_unreap(struct virtio_net *net, uint32_t queue_pair, const struct virtio_net_reaped *reaped)
+{
+    if (net == NULL || reaped == NULL || queue_pair != 0 || net->state == VIRTIO_NET_STATE_CLOSED)
+        return vn_net_refuse(net, reaped, NET_QUEUE_TX, queue_pair, 0);
+    struct virtio_ring *ring = &net->tx.ring;
+    struct virtio_slot *slots = ring_slots(ring);
+    if (ring->pooled)
+        return VIRTIO_NET_ERROR_UNSUPPORTED;
+    /* The slot that became free last is in front of those that are held. */
+    uint16_t last = (uint16_t)(ring_first_held(ring) - 1);
+    if (ring_free(ring) == 0 || !ring_slot_in(ring, slots, (uint32_t)reaped->slot, last, 1))
+        return VIRTIO_NET_ERROR_SLOT;
+    slots[reaped->slot].length =
+        VIRTIO_SLOT_EXTERNAL | (reaped->length_and_flags & ~(VIRTIO_SLOT_CHUNK_PAGES << VIRTIO_SLOT_CHUNK_SHIFT));
+    ring->held++;
+    return VIRTIO_NET_SUCCESS;
 }
 
 int32_t virtio_net_tx_in_flight(const struct virtio_net *net, uint32_t queue_pair)

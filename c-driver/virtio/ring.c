@@ -29,6 +29,9 @@ VIRTIO_INLINE void name(struct virtio_ring *ring)
         unsettled = (uint16_t)(unsettled - (unsettled != 0));
     }
     ring->unsettled = unsettled;
+    uint8_t state = flag_read(&ring->usable);
+    if (unsettled == 0 && (state & VIRTIO_RING_BARE) != 0)
+        flag_write(&ring->usable, state | VIRTIO_RING_SETTLED);
 }
 
 /* 2.7.13.1 to 2.7.13.3: the device sees the entries before it sees the index. Release also keeps the reads of a receive
@@ -62,4 +65,5 @@ void vn_ring_swap(struct virtio_ring *ring, uint16_t slot, uint16_t position)
     slots[from].order = other;
     slots[other].position = from;
     ring->unsettled = ring_entries(ring);
+    flag_write(&ring->usable, flag_read(&ring->usable) & (uint8_t)~VIRTIO_RING_SETTLED);
 }

@@ -113,6 +113,7 @@ struct virtio_ring {
 #define VIRTIO_RING_PLAIN    2u /* and its buffers are the driver's own and need no care but their places */
 #define VIRTIO_RING_BARE     4u /* the same of a ring whose buffers are all the caller's: a descriptor each, none ever reserved */
 #define VIRTIO_RING_EVENT    8u /* and either of the two has the event index */
+#define VIRTIO_RING_SETTLED  16u /* and, of a bare ring, `unsettled` is 0 */
 
 VIRTIO_INLINE bool ring_is_usable(const struct virtio_ring *ring)
 {
@@ -354,16 +355,13 @@ VIRTIO_INLINE int32_t ring_leave_kick(struct virtio_ring *ring, uint16_t publish
     return result | VIRTIO_NET_KICK_DUE;
 }
 
-/* ring_hand_over and vn_ring_publish in one, for whoever posts one buffer and has read avail_index: what the ring knows is read
- * once. A notification is not made without `kick`, and where it is left to the caller, `own`, the result may ask for it. */
+/* ring_hand_over and vn_ring_publish in one, for whoever posts one buffer to a settled ring and has read avail_index: what the
+ * ring knows is read once. Where the notification is left to the caller, `own`, the result may ask for it. */
 VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct virtio_transport *transport, uint16_t avail_index,
-                                        bool event_index, bool kick, bool own, int32_t result)
+                                        bool event_index, bool own, int32_t result)
 {
     uint16_t next = (uint16_t)(avail_index + 1);
-    ring->avail_index = next;
-    if (VIRTIO_UNLIKELY(ring->unsettled != 0) || VIRTIO_UNLIKELY(!kick))
-        return vn_ring_publish(ring, transport, kick, result);
-    ring->published = next;
+    ring->avail_index = ring->published = next;
     shared_store_release16(ring->avail_idx, next);
     if (VIRTIO_LIKELY(!ring_decide(ring, event_index, next)))
         return result;
@@ -392,12 +390,16 @@ bool vn_ring_is_waited_for(const struct virtio_ring *ring) VIRTIO_HIDDEN;
 
 /* Asks for an interrupt at the next completion, and tells whether there is one already. */
 bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;
-/* The same without the look, of a bare ring that asks for interrupts already, which only the event index takes back with each.
- * `next`: the counter of the next completion. What came before it must be looked for afterwards. */
-VIRTIO_INLINE void ring_rearm(struct virtio_ring *ring, uint16_t slot_mask, uint16_t next)
+/* The same of a bare ring that asks for interrupts already, which only the event index takes back with each. `next`: the counter
+ * of the next completion. `idle`: nothing is in flight, so that none can come before what is posted next, which the device sees
+ * after this. */
+VIRTIO_INLINE bool ring_rearm(struct virtio_ring *ring, uint16_t slot_mask, uint16_t next, bool idle)
 {
     shared_store16(&ring_avail(ring)->ring[(uint32_t)slot_mask + 1], next);
+    if (VIRTIO_LIKELY(idle))
+        return false;
     barrier_full();
+    return VIRTIO_UNLIKELY(shared_load16(ring->used_idx) != next);
 }
 
 /* Asks for no interrupt. */

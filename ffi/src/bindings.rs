@@ -670,8 +670,9 @@ pub const VIRTIO_NET_NO_KICK: _bindgen_ty_7 = 1;
 /** Flag of send, send_burst, commit and post: publish, but leave the notification to the next call without this flag or to
  virtio_net_tx_flush.*/
 pub type _bindgen_ty_7 = ::core::ffi::c_uint;
-/** flag: where the device wants to be notified, the result may say so. Else the driver has
-notified it by the table, as without the flag; with NO_KICK nobody does*/
+/** flag: where the device wants to be notified, the result may say so; without HAS_HEADER, or
+with NO_KICK, it never does. Else the driver has notified it by the table, as without the
+flag; with NO_KICK nobody does*/
 pub const VIRTIO_NET_OWN_KICK: _bindgen_ty_8 = 8;
 /** in the result, added to the slot (result & 0xffff): notify the device of queue 1, as the
 transport's `notify` does, before any other call of the groups transmit and whole. It is
@@ -681,18 +682,50 @@ pub const VIRTIO_NET_KICK_DUE: _bindgen_ty_8 = 65536;
 /** Of virtio_net_tx_post_one, for callers that have the transport themselves: a notification may be left to the caller, which
  spares the way through the transport's table.*/
 pub type _bindgen_ty_8 = ::core::ffi::c_uint;
-/// received frames
-pub const VIRTIO_NET_IRQ_RX: _bindgen_ty_9 = 1;
-/// sent frames
-pub const VIRTIO_NET_IRQ_TX: _bindgen_ty_9 = 2;
-/// Which direction.
+/// see above
+pub const VIRTIO_NET_REAPED_FLAGS: _bindgen_ty_9 = 30;
+/// The lowest bit of the flags in a length_and_flags.
 pub type _bindgen_ty_9 = ::core::ffi::c_uint;
-/// the device used buffers
-pub const VIRTIO_NET_EVENT_QUEUE: _bindgen_ty_10 = 1;
-/// the configuration space changed: the link, or the device needs a reset
-pub const VIRTIO_NET_EVENT_CONFIG: _bindgen_ty_10 = 2;
-/// What virtio_net_irq_ack found.
+/// What virtio_net_tx_reap_one returns. It never grows.
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct virtio_net_reaped {
+    /// or an error
+    pub slot: i32,
+    /** EXTERNAL, and LOST after a reset, << VIRTIO_NET_REAPED_FLAGS; in a direction without a pool
+also the length in bytes, as it was posted*/
+    pub length_and_flags: u32,
+    /// as it was posted
+    pub cookie: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of virtio_net_reaped"][::core::mem::size_of::<virtio_net_reaped>() - 16usize];
+    [
+        "Alignment of virtio_net_reaped",
+    ][::core::mem::align_of::<virtio_net_reaped>() - 8usize];
+    [
+        "Offset of field: virtio_net_reaped::slot",
+    ][::core::mem::offset_of!(virtio_net_reaped, slot) - 0usize];
+    [
+        "Offset of field: virtio_net_reaped::length_and_flags",
+    ][::core::mem::offset_of!(virtio_net_reaped, length_and_flags) - 4usize];
+    [
+        "Offset of field: virtio_net_reaped::cookie",
+    ][::core::mem::offset_of!(virtio_net_reaped, cookie) - 8usize];
+};
+/// received frames
+pub const VIRTIO_NET_IRQ_RX: _bindgen_ty_10 = 1;
+/// sent frames
+pub const VIRTIO_NET_IRQ_TX: _bindgen_ty_10 = 2;
+/// Which direction.
 pub type _bindgen_ty_10 = ::core::ffi::c_uint;
+/// the device used buffers
+pub const VIRTIO_NET_EVENT_QUEUE: _bindgen_ty_11 = 1;
+/// the configuration space changed: the link, or the device needs a reset
+pub const VIRTIO_NET_EVENT_CONFIG: _bindgen_ty_11 = 2;
+/// What virtio_net_irq_ack found.
+pub type _bindgen_ty_11 = ::core::ffi::c_uint;
 unsafe extern "C" {
     /// The library's VIRTIO_NET_ABI_VERSION. Any thread.
     pub fn virtio_net_abi_version() -> u32;
@@ -903,6 +936,23 @@ unsafe extern "C" {
         queue_pair: u32,
         slot: u32,
         cookie: *mut u64,
+    ) -> i32;
+    /** One external frame that has come back, as virtio_net_tx_reap returns it, but in registers where a structure of 16 bytes is: its
+ slot is free. NOT_READY in `slot` where there is none, or another error; the rest is 0 then. Works in every state but closed.
+ Reaches no register, so a notification that was lost is repeated by virtio_net_tx_reap only: call that where there is none for
+ long.*/
+    pub fn virtio_net_tx_reap_one(
+        net: *mut virtio_net,
+        queue_pair: u32,
+    ) -> virtio_net_reaped;
+    /** Undoes the last call of virtio_net_tx_reap_one: the frame that it returned is held again, as if virtio_net_tx_next had told its
+ slot, and virtio_net_tx_take, virtio_net_tx_take_one or virtio_net_tx_reap returns it once more. Until then no post gets that
+ slot. Works in every state but closed. Errors: SLOT where it is not the slot that became free last; UNSUPPORTED in a direction
+ with a pool.*/
+    pub fn virtio_net_tx_unreap(
+        net: *mut virtio_net,
+        queue_pair: u32,
+        reaped: *const virtio_net_reaped,
     ) -> i32;
     /** Directions (VIRTIO_NET_IRQ_*) in which a call is due. For receive, rx_peek or receive: a frame waits, or the queue is about to
  break, or elements that are no frames have left the device without a buffer. For either direction, rx_peek or tx_reap: the

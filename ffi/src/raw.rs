@@ -37,9 +37,34 @@ pub struct VirtIONetRaw<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     net: Placed<NetDevice<H, T, QUEUE_SIZE, QUEUE_SIZE>>,
     transport: PhantomData<T>,
     own: OwnBuffers,
+    told: Told,
     header: u8,
     /// The device broke a rule and was reset, and nothing was posted since.
     is_reset: bool,
+}
+
+/// The transmit request that [`VirtIONetRaw::poll_transmit`] told of, until it is completed. C has ended it: what is left to do
+/// needs no call. Whatever else may come in between, first makes it one that C holds again ([`VirtIONetRaw::leave_told`]).
+struct Told(virtio_net_reaped);
+
+impl Told {
+    const NONE: Self = Self(virtio_net_reaped { slot: -1, length_and_flags: 0, cookie: 0 });
+
+    #[inline]
+    fn is_some(&self) -> bool {
+        self.0.slot >= 0
+    }
+
+    #[inline]
+    fn is(&self, token: u16) -> bool {
+        self.0.slot == i32::from(token)
+    }
+
+    /// The device was reset before it sent the frame.
+    #[inline]
+    fn is_lost(&self) -> bool {
+        self.0.length_and_flags & VIRTIO_NET_PACKET_LOST << VIRTIO_NET_REAPED_FLAGS != 0
+    }
 }
 
 /// How a reset went.
@@ -87,7 +112,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         // As the original, until it is told not to.
         let options = options.interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
         let own = OwnBuffers::default;
-        let raw = |net| Self { net, transport: PhantomData, own: own(), header: 0, is_reset: false };
+        let raw =
+            |net| Self { net, transport: PhantomData, own: own(), told: Told::NONE, header: 0, is_reset: false };
         owner_of(transport, options, raw, |raw| &mut raw.net, |raw| raw.header = raw.net.info().header_length as u8)
     }
 
@@ -135,7 +161,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// until [`Self::transmit_complete`]. True where the device was reset, too: the next request brings it up again.
     pub fn can_send(&self) -> bool {
         // Where less is in flight than `send` has posted, a buffer of its own has come back.
-        self.net.tx_free() != 0
+        self.net.tx_free() > usize::from(self.told.is_some())
             || self.net.tx_in_flight() < self.own.posted() && self.net.is_usable()
             || self.is_reset
     }
@@ -181,8 +207,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// The token of a request that the device has completed, if there is one. It stays that until [`Self::transmit_complete`].
     #[inline]
     pub fn poll_transmit(&mut self) -> Option<u16> {
-        let code = self.next_sent();
-        if code >= 0 && !self.own.any_posted() { Some(code as u16) } else { self.poll_transmit_slowly(code) }
+        if !self.told.is_some() {
+            self.told = self.reap_one();
+            if !self.told.is_some() || self.own.any_posted() {
+                return self.poll_transmit_slowly();
+            }
+        }
+        Some(self.told.0.slot as u16)
     }
 
     /// Ends a request and returns the bytes that the device says it has written, which are none.
@@ -195,19 +226,14 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// The buffer is the one that [`Self::transmit_begin`] returned the token for.
     #[inline]
     pub unsafe fn transmit_complete(&mut self, token: u16, tx_buf: &[u8]) -> Result<usize> {
-        let mut cookie = Cookie::uninit();
-        let mut flags = self.take_sent(token, &mut cookie);
-        if flags < 0 {
-            flags = self.take_sent_later(token, &mut cookie);
+        if !self.told.is(token) {
+            self.tell(token)?;
         }
-        if flags < 0 {
-            return Err(Error::NotReady);
-        }
-        // SAFETY: C wrote it, as there was no error.
-        let address = unsafe { cookie.assume_init() };
+        let (address, is_lost) = (self.told.0.cookie, self.told.is_lost());
+        self.told.0.slot = -1;
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
         unsafe { H::unshare(address, NonNull::from(tx_buf), BufferDirection::DriverToDevice) };
-        if flags as u32 & VIRTIO_NET_PACKET_LOST != 0 { Err(Error::IoError) } else { Ok(0) }
+        if is_lost { Err(Error::IoError) } else { Ok(0) }
     }
 
     /// Posts an empty buffer for a header and a frame. Returns its token.
@@ -344,6 +370,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Posts a header and a frame.
     #[inline]
     fn post(&mut self, posting: Posting) -> Result<u16> {
+        if self.told.is_some() {
+            self.leave_told();
+        }
         let code = self.try_post(posting);
         if code >= 0 {
             return Ok(code as u16);
@@ -394,6 +423,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
 
     /// Resets a device that broke a rule, or did not confirm its reset when it was asked last.
     fn reset(&mut self) -> Reset {
+        self.leave_told();
         // SAFETY: the handle is that of a driver.
         match unsafe { virtio_net_stop(handle(&mut self.net)) } {
             VIRTIO_NET_ERROR_STATE => Reset::Before,
@@ -405,11 +435,23 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         }
     }
 
-    /// The slot of a frame that has come back, or an error.
+    /// A frame that has come back and is no more of C's business, or an error.
     #[inline]
-    fn next_sent(&mut self) -> i32 {
+    fn reap_one(&mut self) -> Told {
         // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_tx_next(self.net.quiet_handle(), 0) }
+        Told(unsafe { virtio_net_tx_reap_one(self.net.quiet_handle(), 0) })
+    }
+
+    /// Makes a request that was told one that C holds, so that no other gets its slot, and all calls know it.
+    #[cold]
+    #[inline(never)]
+    fn leave_told(&mut self) {
+        let Told(reaped) = core::mem::replace(&mut self.told, Told::NONE);
+        if reaped.slot >= 0 {
+            // The slot is the one that became free last: every call that frees another one leaves what was told first.
+            // SAFETY: the handle is that of a driver.
+            unsafe { virtio_net_tx_unreap(self.net.quiet_handle(), 0, &reaped) };
+        }
     }
 
     /// Takes back what the device has sent, and repeats a notification that got lost.
@@ -418,13 +460,13 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         unsafe { virtio_net_tx_reap(handle(&mut self.net), 0, 0, core::ptr::null_mut(), 0) }
     }
 
-    /// [`Self::poll_transmit`] where there is no slot, or one that may be a buffer of `send`.
+    /// [`Self::poll_transmit`] where nothing was told, or what may be a buffer of `send`.
     #[cold]
     #[inline(never)]
-    fn poll_transmit_slowly(&mut self, mut code: i32) -> Option<u16> {
+    fn poll_transmit_slowly(&mut self) -> Option<u16> {
         let mut looked = false;
         loop {
-            match checked(code) {
+            match checked(self.told.0.slot) {
                 Ok(slot) if self.own.has(slot) => self.take_own_back().ok()?,
                 Ok(slot) => return Some(slot),
                 // What it had comes back now, if it confirms the reset.
@@ -435,27 +477,37 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
                     looked = true;
                 }
             }
-            code = self.next_sent();
+            self.told = self.reap_one();
         }
     }
 
-    /// Ends the transmit request of a slot that has come back, and tells its cookie. Returns its flags, or an error.
-    #[inline]
-    fn take_sent(&mut self, slot: u16, cookie: &mut Cookie) -> i32 {
-        if self.own.any_posted() && self.own.has(slot) {
-            return VIRTIO_NET_ERROR_SLOT;
-        }
-        // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_tx_take_one(self.net.quiet_handle(), 0, slot.into(), cookie.as_mut_ptr()) }
-    }
-
-    /// The same after a look at what has come back.
+    /// Makes the request of this token the one that was told, where it has come back.
     #[cold]
     #[inline(never)]
-    fn take_sent_later(&mut self, slot: u16, cookie: &mut Cookie) -> i32 {
-        let _ = self.look_for_sent();
-        let _ = self.poll_transmit();
-        self.take_sent(slot, cookie)
+    fn tell(&mut self, token: u16) -> Result {
+        self.leave_told();
+        let mut taken = self.take_sent(token);
+        if taken.is_none() {
+            let _ = self.look_for_sent();
+            if !self.net.is_usable() {
+                self.reset();
+            }
+            taken = self.take_sent(token);
+        }
+        self.told = taken.ok_or(Error::NotReady)?;
+        Ok(())
+    }
+
+    /// Ends the transmit request of a slot that has come back and is not one of `send`.
+    fn take_sent(&mut self, slot: u16) -> Option<Told> {
+        if self.own.has(slot) {
+            return None;
+        }
+        let mut reaped = virtio_net_reaped { slot: slot.into(), ..Default::default() };
+        // SAFETY: the handle is that of a driver.
+        let flags = unsafe { virtio_net_tx_take_one(self.net.quiet_handle(), 0, slot.into(), &mut reaped.cookie) };
+        reaped.length_and_flags = u32::try_from(flags).ok()? << VIRTIO_NET_REAPED_FLAGS;
+        Some(Told(reaped))
     }
 
     /// Ends the receive request of a slot that is next, or lost, and tells its cookie. Returns the frame's length, or an error.
@@ -576,6 +628,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Takes the buffers of `send` back that the device has sent. Those of a device that was reset come back too; where it does
     /// not confirm that, an error.
     fn take_own_back(&mut self) -> Result {
+        self.leave_told();
         let code = self.look_for_sent();
         if (code < 0 || !self.net.is_usable()) && self.reset() == Reset::Pending {
             return Err(Error::IoError);
@@ -583,6 +636,16 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         if self.own.has_long() {
             self.take_long_back();
         }
+        loop {
+            self.told = self.reap_one();
+            match checked(self.told.0.slot) {
+                Ok(slot) if self.own.set_free(slot) => {}
+                Ok(_) => break,
+                Err(_) => return Ok(()),
+            }
+        }
+        // The caller's own requests have come back too, and wait for it.
+        self.leave_told();
         let net = self.net.quiet_handle();
         // SAFETY: the handle is that of a driver.
         self.own.set_free_where(|slot| unsafe { virtio_net_tx_take_one(net, 0, slot.into(), &mut 0) } >= 0);
@@ -597,7 +660,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
             if self.net.tx_in_flight() == 0 {
                 break;
             }
-            let _ = self.poll_transmit();
+            if self.look_for_sent() < 0 {
+                break;
+            }
             core::hint::spin_loop();
         }
         if self.reset() == Reset::Pending {
@@ -827,30 +892,30 @@ impl OwnBuffers {
 
     /// Whether one is posted with this slot, or a long one.
     fn has(&self, slot: u16) -> bool {
-        let mut found = self.has_long() && self.long_slot == slot;
-        self.each_posted(|_, own| found |= own == slot);
-        found
+        self.has_long() && self.long_slot == slot || self.each_posted().any(|(_, own)| own == slot)
     }
 
-    /// Calls `look` with the bit of each that is posted, but for a long one, and its slot.
-    fn each_posted(&self, mut look: impl FnMut(u32, u16)) {
+    /// Of each that is posted, but for a long one, its bit and its slot.
+    fn each_posted(&self) -> impl Iterator<Item = (u64, u16)> + '_ {
         let mut posted = self.posted as u32;
-        while posted != 0 {
+        core::iter::from_fn(move || {
             let place = posted.trailing_zeros();
-            posted &= posted - 1;
-            look(1 << place, self.slots[place as usize % OWN_BUFFERS]);
-        }
+            posted &= posted.checked_sub(1)?;
+            Some((1 << place, self.slots[place as usize % OWN_BUFFERS]))
+        })
+    }
+
+    /// The one that is posted with this slot, but for a long one, is free again, where there is one.
+    fn set_free(&mut self, slot: u16) -> bool {
+        let found = self.each_posted().find(|(_, own)| *own == slot);
+        self.posted &= !found.map_or(0, |(bit, _)| bit);
+        found.is_some()
     }
 
     /// Those are free again whose slots `has_come_back` says have.
     fn set_free_where(&mut self, mut has_come_back: impl FnMut(u16) -> bool) {
-        let mut free = 0;
-        self.each_posted(|bit, slot| {
-            if has_come_back(slot) {
-                free |= bit
-            }
-        });
-        self.posted &= !u64::from(free);
+        let free = self.each_posted().filter(|(_, slot)| has_come_back(*slot)).fold(0, |bits, (bit, _)| bits | bit);
+        self.posted &= !free;
     }
 
     fn set_posted(&mut self, place: usize, slot: u16) {
