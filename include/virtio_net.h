@@ -579,9 +579,21 @@ int32_t virtio_net_rx_take(struct virtio_net *net, uint32_t queue_pair, struct v
  * element was bad, which statistics.rx_dropped_short, _long or _header counts, or the buffer was lost in a reset, which none
  * of them does. Frames come while the driver runs; lost buffers in every state but closed. Errors: NOT_READY where the device
  * has filled none; SLOT where the next is another's, the slot is held already, or the direction has a pool; STATE where the
- * driver does not run; NEEDS_RESET where the queue is broken. After an error nothing has ended. Reaches no register, so where
- * there is none for long, call virtio_net_rx_peek, which repeats a notification. Group: receive. */
+ * driver does not run; NEEDS_RESET where the queue is broken. After an error nothing has ended. Where there is none for long,
+ * call virtio_net_rx_peek, which repeats a notification. Group: receive. */
 int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie);
+
+/* What virtio_net_rx_take_next returns. It never grows. */
+struct virtio_net_taken {
+    int32_t length;  /* bytes, or 0 or an error, as virtio_net_rx_take_one returns them */
+    int32_t next;    /* the slot that virtio_net_rx_next would tell; negative: it was not looked for, ask that */
+    uint64_t cookie; /* 0 after an error */
+};
+
+/* virtio_net_rx_take_one, and virtio_net_rx_next for the frame after it where that has come too: in registers where a structure
+ * of 16 bytes is returned so. May notify the device of buffers that virtio_net_rx_post_one has posted. Errors, in `length`, and
+ * group: those of virtio_net_rx_take_one. */
+struct virtio_net_taken virtio_net_rx_take_next(struct virtio_net *net, uint32_t queue_pair, uint32_t slot);
 
 /* Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: receive. */
 uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot);
@@ -595,7 +607,8 @@ uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, 
 int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 
-/* virtio_net_rx_post for one buffer, without a packet. Returns its slot. flags: VIRTIO_NET_NO_KICK. Errors: those of
+/* virtio_net_rx_post for one buffer, without a packet. Returns its slot. The device is told of it when it has used those that it
+ * knows of: by a later call, which may be the one that takes the last of them. flags: VIRTIO_NET_NO_KICK. Errors: those of
  * virtio_net_rx_post. */
 int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie);

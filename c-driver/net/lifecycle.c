@@ -424,7 +424,8 @@ static uint8_t usability(const struct virtio_net *net, const struct virtio_ring 
     if (net->sync || (pooled ? pool->frame_offset % 8 != 0 : ring->layout != VIRTIO_LAYOUT_ONE))
         return VIRTIO_RING_USABLE;
     uint8_t events = ring->event_index ? VIRTIO_RING_EVENT : 0;
-    return VIRTIO_RING_USABLE | (pooled ? VIRTIO_RING_PLAIN : VIRTIO_RING_BARE) | events;
+    uint8_t trusted = net->rx.trust_header ? VIRTIO_RING_TRUSTED : 0;
+    return VIRTIO_RING_USABLE | (pooled ? VIRTIO_RING_PLAIN : VIRTIO_RING_BARE) | events | trusted;
 }
 
 static int32_t bring_up(struct virtio_net *net)

@@ -62,6 +62,7 @@ struct net_rx {
     uint32_t pool_frame;
     uint32_t trust_header;
     uint32_t slots_at; /* bytes from the driver's start to this direction's slots */
+    uint64_t element;  /* what rx_take_next has read of the next used element, for its own general way */
     /* rx_peek's quick way to frames in memory of the caller, set by rx_post: who posts none links none of it. After the quick way
      * of rx_post_one alone, whose frames rx_take_one takes, rx_peek goes the general way. */
     int32_t (*peek_external)(struct virtio_net *net, struct virtio_net_packet *packets, uint32_t count);
@@ -139,6 +140,12 @@ VIRTIO_INLINE struct virtio_slot *net_rx_slots(const struct virtio_net *net)
 {
     return (struct virtio_slot *)(void *)((uintptr_t)net + net->rx.slots_at);
 }
+
+/* What a structure of two integers and a word is made of where it is returned: gcc keeps these in registers, as it does not the
+ * members. */
+struct net_words {
+    uint64_t low, high;
+};
 
 /* A frame of the caller's memory as the calls for packets read it; the fields that they write are left as they are. */
 VIRTIO_INLINE void net_describe_external(struct virtio_net_packet *packet, uint8_t *frame, uint32_t length,

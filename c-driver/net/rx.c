@@ -195,6 +195,8 @@ static VIRTIO_NOINLINE int32_t settle(struct virtio_net *net, uint16_t before, b
     /* Callers that ask rx_ready before they look again see what came after this, because that reads used.idx after it. */
     if (VIRTIO_UNLIKELY(ring->interrupts) && left <= 0)
         vn_ring_arm(ring);
+    if (left <= 0)
+        ring_supply(ring, &net->device.transport);
     if (ring_is_stale(ring, before))
         vn_ring_refresh(ring);
     if (!moved && vn_ring_idle(ring, &net->device.transport, NET_RX_PATIENCE))
@@ -704,48 +706,119 @@ static VIRTIO_NOINLINE int32_t take_slowly(struct virtio_net *net, uint32_t queu
     return settle(net, before, true, ready - 1, length);
 }
 
-int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie)
+VIRTIO_SMALL int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie)
 {
-    if (VIRTIO_UNLIKELY(net == NULL || cookie == NULL || queue_pair != 0))
+    if (cookie == NULL)
         return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
+    struct virtio_net_taken taken = virtio_net_rx_take_next(net, queue_pair, slot);
+    if (taken.length >= 0)
+        *cookie = taken.cookie;
+    return taken.length;
+}
+
+/* No slot: the next one was not looked for. */
+#define UNKNOWN UINT32_MAX
+
+/* Anything but a good frame of a bare ring that is the next. */
+static VIRTIO_NOINLINE struct virtio_net_taken take_next_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
+{
+    struct virtio_net_taken taken = {.next = (int32_t)UNKNOWN};
+    uint64_t element = NO_ELEMENT;
+    if (net != NULL) {
+        element = ~net->rx.element;
+        net->rx.element = 0;
+    }
+    taken.length = take_slowly(net, queue_pair, slot, &taken.cookie, element);
+    return taken;
+}
+
+/* By two words, as they are returned. */
+VIRTIO_INLINE struct virtio_net_taken describe(uint32_t length, uint32_t next, uint64_t cookie)
+{
+    const struct net_words words = {length | (uint64_t)next << 32, cookie};
+    struct virtio_net_taken taken;
+    _Static_assert(sizeof taken == sizeof words && offsetof(struct virtio_net_taken, next) == 4, "two words");
+    __builtin_memcpy(&taken, &words, sizeof taken);
+    return taken;
+}
+
+/* Looks at used.idx. Returns the counter up to which elements can be taken quickly, which is remembered; `counter` for none. The
+ * place for vn_ring_refresh is not passed: before it they are taken one by one, and at it generally. */
+VIRTIO_INLINE uint16_t see(struct virtio_ring *ring, uint16_t counter)
+{
+    uint16_t next = (uint16_t)(counter + 1);
+    uint16_t posted = ring_usable_by_device(ring);
+    uint16_t seen = shared_load_acquire16(ring->used_idx);
+    if (VIRTIO_UNLIKELY((uint16_t)(seen - next) >= posted) || ring_is_stale_at(next)) /* none, or more than were posted */
+        return counter;
+    if (VIRTIO_UNLIKELY(((seen ^ counter) & ~(RING_REFRESH_INTERVAL - 1)) != 0))
+        seen = next;
+    ring->seen = seen;
+    return seen;
+}
+
+/* The last element that was seen is taken: asks for the next interrupt, and tells the device of buffers. */
+static VIRTIO_NOINLINE struct virtio_net_taken took_last(struct virtio_net *net, struct virtio_net_taken taken)
+{
+    struct virtio_ring *ring = &net->rx.ring;
+    if (ring->event_index && ring->interrupts) {
+        ring_rearm(ring, ring->slot_mask, ring->used_index);
+        barrier_full(); /* who asks for the next frame afterwards sees one that came before this */
+    }
+    ring_supply(ring, &net->device.transport);
+    return taken;
+}
+
+struct virtio_net_taken virtio_net_rx_take_next(struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
+{
+    if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
+        VIRTIO_TAIL return take_next_slowly(net, queue_pair, slot);
     struct net_rx *rx = &net->rx;
     struct virtio_ring *ring = &rx->ring;
     uint8_t state = flag_read(&ring->usable);
     if (VIRTIO_UNLIKELY((state & VIRTIO_RING_BARE) == 0))
-        return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
-    /* All that is the driver's own is read before used.idx, after which a compiler would read it again. */
+        VIRTIO_TAIL return take_next_slowly(net, queue_pair, slot);
+    /* What is the driver's own is read first: after a look at the device's memory a compiler would read it again. */
+    uint32_t mask = ring->slot_mask;
     uint16_t counter = ring->used_index;
     uint16_t next = (uint16_t)(counter + 1);
-    uint16_t posted = ring_usable_by_device(ring);
-    const uint16_t *used_idx = ring->used_idx;
-    const uint32_t *words = &ring_bare_element(ring, counter)->id;
+    const struct virtq_used_element *elements = ring_used(ring)->ring;
     struct virtio_slot *slots = net_rx_slots(net);
-    uint16_t next_slot = slots[counter & ring->slot_mask].order;
-    struct virtio_slot *oldest = &slots[next_slot];
+    uint16_t number = slots[counter & mask].order;
+    uint16_t following = slots[next & mask].order;
+    struct virtio_slot *oldest = &slots[number];
     uint32_t header_length = ring->header_length;
-    uint32_t room = (oldest->length & VIRTIO_SLOT_LENGTH) - ETHERNET_HEADER_BYTES;
-    if (VIRTIO_UNLIKELY((ring->held | (next_slot ^ slot)) != 0) || VIRTIO_UNLIKELY(ring_is_stale_at(next)))
-        return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
-    uint16_t more = (uint16_t)(shared_load_acquire16(used_idx) - next);
-    if (VIRTIO_UNLIKELY(more >= posted)) /* none, or more than were posted */
-        return take_slowly(net, queue_pair, slot, cookie, NO_ELEMENT);
+    uint32_t room = (uint16_t)oldest->length - ETHERNET_HEADER_BYTES;
+    uint64_t cookie = oldest->cookie;
+    uint16_t seen = ring->seen;
+    if (VIRTIO_UNLIKELY((ring->held | (number ^ slot)) != 0))
+        VIRTIO_TAIL return take_next_slowly(net, queue_pair, slot);
+    if (!ring_is_before(counter, seen)) {
+        seen = see(ring, counter);
+        if (seen == counter)
+            VIRTIO_TAIL return take_next_slowly(net, queue_pair, slot);
+    }
+    const uint32_t *words = &elements[counter & mask].id;
     uint32_t id = 0;
     uint32_t used_length = 0;
     shared_load32_pair(&words, &id, &used_length);
     uint32_t length = used_length - header_length;
-    if (VIRTIO_UNLIKELY(id != slot) || VIRTIO_UNLIKELY(length - ETHERNET_HEADER_BYTES > room))
-        return take_slowly(net, queue_pair, slot, cookie, pack_element(id, used_length, HEADER_UNREAD));
-    if (!rx->trust_header && VIRTIO_UNLIKELY(!header_is_plain(oldest->data - header_length, false)))
-        return take_slowly(net, queue_pair, slot, cookie, pack_element(id, used_length, HEADER_UNUSABLE));
-    *cookie = oldest->cookie;
+    enum header header = HEADER_UNREAD;
+    if (VIRTIO_LIKELY(id == slot) && VIRTIO_LIKELY(length - ETHERNET_HEADER_BYTES <= room)) {
+        bool trusted = (state & VIRTIO_RING_TRUSTED) != 0;
+        header = trusted || header_is_plain(oldest->data - header_length, false) ? HEADER_PLAIN : HEADER_UNUSABLE;
+    }
+    if (VIRTIO_UNLIKELY(header != HEADER_PLAIN)) {
+        rx->element = ~pack_element(id, used_length, header);
+        VIRTIO_TAIL return take_next_slowly(net, queue_pair, slot);
+    }
     oldest->length = 0;
     ring->used_index = next;
     counter_add(&rx->frames, 1);
     counter_add(&rx->bytes, length);
-    /* Who asks for the next frame afterwards sees one that came before this. */
-    if (VIRTIO_UNLIKELY(more == 0) && ring->interrupts && (state & VIRTIO_RING_EVENT) != 0)
-        (void)ring_rearm(ring, ring->slot_mask, next, false);
-    return (int32_t)length;
+    if (VIRTIO_UNLIKELY(seen == next))
+        return took_last(net, describe(length, UNKNOWN, cookie));
+    return describe(length, shared_load32(&elements[next & mask].id) == following ? following : UNKNOWN, cookie);
 }
 
 VIRTIO_SMALL bool vn_net_rx_due(const struct virtio_net *net)
@@ -856,7 +929,7 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
     descriptor->length = header_length + length;
     descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
     descriptor->next = 0;
-    return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, false, number);
+    return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, true, false, number);
 }
 
 int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags)

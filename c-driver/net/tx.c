@@ -484,7 +484,7 @@ int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
         return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
     counter_add(&net->tx.frames, 1);
     counter_add(&net->tx.bytes, length);
-    return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0,
+    return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, false,
                              (flags & VIRTIO_NET_OWN_KICK) != 0, slot);
 }
 
@@ -761,12 +761,10 @@ static VIRTIO_NOINLINE struct virtio_net_reaped reap_one_slowly(struct virtio_ne
     return reaped;
 }
 
-/* What there is to tell of a slot of a bare ring. By two words, which gcc keeps in registers, as it does not the members. */
+/* What there is to tell of a slot of a bare ring. */
 VIRTIO_INLINE struct virtio_net_reaped describe(uint16_t number, uint32_t length_and_flags, uint64_t cookie)
 {
-    const struct {
-        uint64_t low, high;
-    } words = {number | (uint64_t)length_and_flags << 32, cookie};
+    const struct net_words words = {number | (uint64_t)length_and_flags << 32, cookie};
     struct virtio_net_reaped reaped;
     _Static_assert(sizeof reaped == sizeof words && offsetof(struct virtio_net_reaped, length_and_flags) == 4, "two words");
     __builtin_memcpy(&reaped, &words, sizeof reaped);
@@ -803,8 +801,11 @@ struct virtio_net_reaped virtio_net_tx_reap_one(struct virtio_net *net, uint32_t
     if (VIRTIO_UNLIKELY(in_flight == 0) || ring_is_stale_at(after) || shared_load_acquire16(used_idx) != after ||
         VIRTIO_UNLIKELY(shared_load32(id) != number))
         VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
-    if ((state & VIRTIO_RING_EVENT) != 0 && ring->interrupts && ring_rearm(ring, mask, after, in_flight == 1))
-        VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
+    if ((state & VIRTIO_RING_EVENT) != 0 && ring->interrupts) {
+        ring_rearm(ring, mask, after);
+        if (ring_has_missed(ring, after, in_flight == 1))
+            VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
+    }
     slot->length = 0;
     ring->used_index = after;
     counter_add(&net->tx.completed, 1);

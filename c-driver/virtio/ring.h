@@ -73,10 +73,10 @@ struct virtio_ring {
     uint32_t memory_flags;
 
     uint32_t slots_offset; /* bytes from here to the array of struct virtio_slot */
-    uint32_t index;        /* queue number */
     uint32_t header_length;
     uint32_t length_bias;   /* bytes that the frame's descriptor holds besides the frame */
     uint32_t buffer_length; /* the most that the device may write into a pool buffer, header included; 0: no pool */
+    uint16_t index;         /* queue number */
     uint16_t externals;     /* of a ring with a pool: external buffers in flight or held */
     uint16_t unsettled;     /* entries of the avail ring that may not name the slots at their positions; see ring.c */
 
@@ -90,6 +90,7 @@ struct virtio_ring {
     uint16_t published;    /* avail.idx as the device sees it */
     uint16_t decided;      /* up to here it is known that the device is awake for it, or was notified */
     uint16_t notified;     /* avail.idx at the last notification */
+    uint16_t seen;         /* used.idx as it was read last by who remembers it; behind used_index where others took the rest */
     uint16_t idle_at;      /* used_index at the last look that found nothing */
     uint32_t idle_looks;   /* such looks since something was found */
     uint8_t usable;        /* VIRTIO_RING_* */
@@ -114,6 +115,7 @@ struct virtio_ring {
 #define VIRTIO_RING_BARE     4u /* the same of a ring whose buffers are all the caller's: a descriptor each, none ever reserved */
 #define VIRTIO_RING_EVENT    8u /* and either of the two has the event index */
 #define VIRTIO_RING_SETTLED  16u /* and, of a bare ring, `unsettled` is 0 */
+#define VIRTIO_RING_TRUSTED  32u /* and nobody looks at the headers in its buffers */
 
 VIRTIO_INLINE bool ring_is_usable(const struct virtio_ring *ring)
 {
@@ -174,6 +176,12 @@ VIRTIO_INLINE bool ring_is_untouched(const struct virtio_ring *ring)
 VIRTIO_INLINE uint16_t ring_usable_by_device(const struct virtio_ring *ring)
 {
     return (uint16_t)(ring->published - ring->used_index);
+}
+
+/* Whether counter `first` is before counter `second`, where they are less than half of all counters apart. One bit tells. */
+VIRTIO_INLINE bool ring_is_before(uint16_t first, uint16_t second)
+{
+    return (((uint32_t)second - first - 1) & 0x8000u) == 0;
 }
 
 /* The counter of the oldest slot that is held, and of the first that is free. */
@@ -345,6 +353,13 @@ VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring, bool event_index, uint1
     return false;
 }
 
+/* Whether the device has buffers still of which it is known that it was told, or was awake, as far as the driver has seen: it
+ * cannot sleep before it has used those, and the driver sees that it has. */
+VIRTIO_INLINE bool ring_is_supplied(const struct virtio_ring *ring)
+{
+    return ring_is_before(ring->used_index, ring->decided);
+}
+
 /* A notification that the caller of the driver makes as soon as it has the result: all but the store to the register. It counts
  * as made, so that a slow device is not told twice: nothing repeats one that the caller leaves out. */
 VIRTIO_INLINE int32_t ring_leave_kick(struct virtio_ring *ring, uint16_t published, int32_t result)
@@ -356,16 +371,26 @@ VIRTIO_INLINE int32_t ring_leave_kick(struct virtio_ring *ring, uint16_t publish
 }
 
 /* ring_hand_over and vn_ring_publish in one, for whoever posts one buffer to a settled ring and has read avail_index: what the
- * ring knows is read once. Where the notification is left to the caller, `own`, the result may ask for it. */
+ * ring knows is read once. Where the notification is left to the caller, `own`, the result may ask for it. A device that is
+ * `lazily` told is told when it has used all that it is known to know: here, or by ring_supply. */
 VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct virtio_transport *transport, uint16_t avail_index,
-                                        bool event_index, bool own, int32_t result)
+                                        bool event_index, bool lazily, bool own, int32_t result)
 {
     uint16_t next = (uint16_t)(avail_index + 1);
     ring->avail_index = ring->published = next;
     shared_store_release16(ring->avail_idx, next);
+    if (lazily && VIRTIO_LIKELY(ring_is_supplied(ring)))
+        return result;
     if (VIRTIO_LIKELY(!ring_decide(ring, event_index, next)))
         return result;
     return own ? ring_leave_kick(ring, next, result) : vn_ring_notify(ring, transport, result);
+}
+
+/* Whoever has taken the last buffer that was used, as far as can be seen, tells the device of others where it may not know. */
+VIRTIO_INLINE void ring_supply(struct virtio_ring *ring, const struct virtio_transport *transport)
+{
+    if (VIRTIO_UNLIKELY(ring->decided != ring->published) && !ring_is_supplied(ring))
+        vn_ring_kick(ring, transport);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ completion */
@@ -379,10 +404,13 @@ bool vn_ring_exchange(struct virtio_ring *ring, uint32_t id) VIRTIO_HIDDEN;
 /* Writes used_event (2.7.10) so that no completion reaches it. */
 void vn_ring_park(struct virtio_ring *ring) VIRTIO_HIDDEN;
 /* Whether something was published that the device has not used, and of which it is not known that the device is awake for
- * it, nor that it was notified. */
+ * it, nor that it was notified; and the device has used all of which that is known. */
 VIRTIO_INLINE bool ring_is_undecided(const struct virtio_ring *ring)
 {
-    return ring->decided != ring->published && shared_load16(ring->used_idx) != ring->published;
+    if (VIRTIO_LIKELY(ring->decided == ring->published))
+        return false;
+    uint16_t used = shared_load16(ring->used_idx);
+    return used != ring->published && !ring_is_before(used, ring->decided);
 }
 
 /* Whether such a device sleeps: its wish can be seen by now, and nobody has answered it. */
@@ -390,12 +418,16 @@ bool vn_ring_is_waited_for(const struct virtio_ring *ring) VIRTIO_HIDDEN;
 
 /* Asks for an interrupt at the next completion, and tells whether there is one already. */
 bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;
-/* The same of a bare ring that asks for interrupts already, which only the event index takes back with each. `next`: the counter
- * of the next completion. `idle`: nothing is in flight, so that none can come before what is posted next, which the device sees
- * after this. */
-VIRTIO_INLINE bool ring_rearm(struct virtio_ring *ring, uint16_t slot_mask, uint16_t next, bool idle)
+/* The same of a bare ring that asks for interrupts already, which only the event index takes back with each, but for the look.
+ * `next`: the counter of the next completion. */
+VIRTIO_INLINE void ring_rearm(struct virtio_ring *ring, uint16_t slot_mask, uint16_t next)
 {
     shared_store16(&ring_avail(ring)->ring[(uint32_t)slot_mask + 1], next);
+}
+
+/* The look. `idle`: nothing is in flight, so that none can come before what is posted next, which the device sees after that. */
+VIRTIO_INLINE bool ring_has_missed(struct virtio_ring *ring, uint16_t next, bool idle)
+{
     if (VIRTIO_LIKELY(idle))
         return false;
     barrier_full();

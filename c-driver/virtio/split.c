@@ -60,7 +60,7 @@ static void start_at(struct virtio_ring *ring, uint16_t held, uint16_t reserved)
     ring->held = held;
     ring->reserved = reserved;
     ring->used_index = ring->avail_index = 0;
-    ring->published = ring->decided = ring->notified = 0;
+    ring->published = ring->decided = ring->notified = ring->seen = 0;
     ring->idle_looks = 0;
 }
 
@@ -254,6 +254,7 @@ void vn_ring_disarm(struct virtio_ring *ring)
 
 VIRTIO_COLD void vn_ring_refresh(struct virtio_ring *ring)
 {
+    ring->seen = ring->used_index;
     /* What was used, the device knew of. */
     if (!reaches_in_flight(ring, ring->notified))
         ring->notified = ring->used_index;

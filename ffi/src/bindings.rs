@@ -714,6 +714,33 @@ const _: () = {
         "Offset of field: virtio_net_reaped::cookie",
     ][::core::mem::offset_of!(virtio_net_reaped, cookie) - 8usize];
 };
+/// What virtio_net_rx_take_next returns. It never grows.
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct virtio_net_taken {
+    /// bytes, or 0 or an error, as virtio_net_rx_take_one returns them
+    pub length: i32,
+    /// the slot that virtio_net_rx_next would tell; negative: it was not looked for, ask that
+    pub next: i32,
+    /// 0 after an error
+    pub cookie: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of virtio_net_taken"][::core::mem::size_of::<virtio_net_taken>() - 16usize];
+    [
+        "Alignment of virtio_net_taken",
+    ][::core::mem::align_of::<virtio_net_taken>() - 8usize];
+    [
+        "Offset of field: virtio_net_taken::length",
+    ][::core::mem::offset_of!(virtio_net_taken, length) - 0usize];
+    [
+        "Offset of field: virtio_net_taken::next",
+    ][::core::mem::offset_of!(virtio_net_taken, next) - 4usize];
+    [
+        "Offset of field: virtio_net_taken::cookie",
+    ][::core::mem::offset_of!(virtio_net_taken, cookie) - 8usize];
+};
 /// received frames
 pub const VIRTIO_NET_IRQ_RX: _bindgen_ty_10 = 1;
 /// sent frames
@@ -1023,14 +1050,22 @@ unsafe extern "C" {
  element was bad, which statistics.rx_dropped_short, _long or _header counts, or the buffer was lost in a reset, which none
  of them does. Frames come while the driver runs; lost buffers in every state but closed. Errors: NOT_READY where the device
  has filled none; SLOT where the next is another's, the slot is held already, or the direction has a pool; STATE where the
- driver does not run; NEEDS_RESET where the queue is broken. After an error nothing has ended. Reaches no register, so where
- there is none for long, call virtio_net_rx_peek, which repeats a notification. Group: receive.*/
+ driver does not run; NEEDS_RESET where the queue is broken. After an error nothing has ended. Where there is none for long,
+ call virtio_net_rx_peek, which repeats a notification. Group: receive.*/
     pub fn virtio_net_rx_take_one(
         net: *mut virtio_net,
         queue_pair: u32,
         slot: u32,
         cookie: *mut u64,
     ) -> i32;
+    /** virtio_net_rx_take_one, and virtio_net_rx_next for the frame after it where that has come too: in registers where a structure
+ of 16 bytes is returned so. May notify the device of buffers that virtio_net_rx_post_one has posted. Errors, in `length`, and
+ group: those of virtio_net_rx_take_one.*/
+    pub fn virtio_net_rx_take_next(
+        net: *mut virtio_net,
+        queue_pair: u32,
+        slot: u32,
+    ) -> virtio_net_taken;
     /// Where the frame of a slot that the caller holds lies, as rx_peek told it; NULL where it holds no such slot. Group: receive.
     pub fn virtio_net_rx_frame(
         net: *const virtio_net,
@@ -1050,7 +1085,8 @@ unsafe extern "C" {
         packets: *mut virtio_net_packet,
         count: u32,
     ) -> i32;
-    /** virtio_net_rx_post for one buffer, without a packet. Returns its slot. flags: VIRTIO_NET_NO_KICK. Errors: those of
+    /** virtio_net_rx_post for one buffer, without a packet. Returns its slot. The device is told of it when it has used those that it
+ knows of: by a later call, which may be the one that takes the last of them. flags: VIRTIO_NET_NO_KICK. Errors: those of
  virtio_net_rx_post.*/
     pub fn virtio_net_rx_post_one(
         net: *mut virtio_net,

@@ -22,7 +22,6 @@ use super::virtio_drivers::{BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr, Re
 use crate::sys::*;
 use crate::{Error as DriverError, ErrorDetail};
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 /// The queue of frames to be sent (virtio 1.2, 5.1.2).
@@ -38,6 +37,8 @@ pub struct VirtIONetRaw<H: Hal, T: Transport, const QUEUE_SIZE: usize> {
     transport: PhantomData<T>,
     own: OwnBuffers,
     told: Told,
+    /// The token of the next buffer that is filled, where that is known; else negative.
+    filled: i32,
     header: u8,
     /// The device broke a rule and was reset, and nothing was posted since.
     is_reset: bool,
@@ -78,9 +79,6 @@ enum Reset {
     Pending,
 }
 
-/// Where a buffer was shared, for C to write when it comes back.
-type Cookie = MaybeUninit<PhysAddr>;
-
 /// What C needs to know of a buffer that was shared.
 #[derive(Clone, Copy)]
 struct Posting {
@@ -112,8 +110,15 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         // As the original, until it is told not to.
         let options = options.interrupts(VIRTIO_NET_IRQ_RX | VIRTIO_NET_IRQ_TX);
         let own = OwnBuffers::default;
-        let raw =
-            |net| Self { net, transport: PhantomData, own: own(), told: Told::NONE, header: 0, is_reset: false };
+        let raw = |net| Self {
+            net,
+            transport: PhantomData,
+            own: own(),
+            told: Told::NONE,
+            filled: -1,
+            header: 0,
+            is_reset: false,
+        };
         owner_of(transport, options, raw, |raw| &mut raw.net, |raw| raw.header = raw.net.info().header_length as u8)
     }
 
@@ -247,31 +252,31 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// whether that was confirmed: what was posted then should not be used again.
     #[inline]
     pub unsafe fn receive_begin(&mut self, rx_buf: &mut [u8]) -> Result<u16> {
+        let header = usize::from(self.header);
         if rx_buf.len() < MIN_BUFFER_LEN {
             return Err(Error::InvalidParam);
         }
-        let buffer = usable(self.header, rx_buf);
+        if rx_buf.len() - header > MOST_FRAME {
+            // SAFETY: by the caller's promise.
+            return unsafe { self.receive_begin_with_part(rx_buf) };
+        }
+        let buffer = NonNull::from(rx_buf);
         // SAFETY: the buffer stays in place by the caller's promise.
         let address = unsafe { H::share(buffer, BufferDirection::DeviceToDriver) };
         // SAFETY: the buffer is longer than the header.
-        let posting = unsafe { Posting::behind(usize::from(self.header), buffer, address) };
-        let mut code = self.try_post_empty(posting);
-        if code < 0 {
-            code = self.revived(code, move |raw| raw.try_post_empty(posting));
-        }
-        if code < 0 {
-            // SAFETY: this is what was shared, and the driver did not take it.
-            unsafe { H::unshare(address, buffer, BufferDirection::DeviceToDriver) };
-        }
-        checked(code)
+        let code = self.try_post_empty(unsafe { Posting::behind(header, buffer, address) });
+        if code >= 0 { Ok(code as u16) } else { self.receive_begin_after(code, buffer, address) }
     }
 
     /// The token of the next buffer that the device has filled, if there is one; or of one that [`Self::receive_complete`] ends
     /// with an error, because the device broke a rule.
     #[inline]
     pub fn poll_receive(&self) -> Option<u16> {
-        // SAFETY: the handle is that of a driver.
-        let code = unsafe { virtio_net_rx_next(self.net.shared_handle(), 0) };
+        let mut code = self.filled;
+        if code < 0 {
+            // SAFETY: the handle is that of a driver.
+            code = unsafe { virtio_net_rx_next(self.net.shared_handle(), 0) };
+        }
         if code >= 0 { Some(code as u16) } else { self.oldest_after(code) }
     }
 
@@ -285,16 +290,14 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// The buffer is the one that [`Self::receive_begin`] returned the token for.
     #[inline]
     pub unsafe fn receive_complete(&mut self, token: u16, rx_buf: &mut [u8]) -> Result<(usize, usize)> {
-        let mut cookie = Cookie::uninit();
-        let mut length = self.take_received(token, &mut cookie);
-        if length < 0 {
-            length = self.take_received_after(length, token, &mut cookie)?;
+        let mut taken = self.take_received(token);
+        if taken.length < 0 {
+            taken = self.take_received_after(taken.length, token)?;
         }
-        // SAFETY: C wrote it, as there was no error.
-        let address = unsafe { cookie.assume_init() };
+        self.filled = taken.next;
         // SAFETY: the buffer is the one that was shared, by the caller's promise, and the cookie is where.
-        unsafe { H::unshare(address, usable(self.header, rx_buf), BufferDirection::DeviceToDriver) };
-        if length == 0 { Err(Error::IoError) } else { Ok((usize::from(self.header), length as usize)) }
+        unsafe { H::unshare(taken.cookie, usable(self.header, rx_buf), BufferDirection::DeviceToDriver) };
+        if taken.length == 0 { Err(Error::IoError) } else { Ok((usize::from(self.header), taken.length as usize)) }
     }
 
     /// Copies a frame and sends it: posts it and returns.
@@ -414,6 +417,33 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         code
     }
 
+    /// [`Self::receive_begin`] with no more of the buffer than a frame can fill.
+    ///
+    /// # Safety
+    /// As there.
+    #[cold]
+    #[inline(never)]
+    unsafe fn receive_begin_with_part(&mut self, rx_buf: &mut [u8]) -> Result<u16> {
+        let part = rx_buf.get_mut(..usize::from(self.header) + MOST_FRAME).ok_or(Error::InvalidParam)?;
+        // SAFETY: by the caller's promise.
+        unsafe { self.receive_begin(part) }
+    }
+
+    /// [`Self::receive_begin`] after an error, with a buffer that was shared.
+    #[cold]
+    #[inline(never)]
+    fn receive_begin_after(&mut self, code: i32, buffer: NonNull<[u8]>, address: PhysAddr) -> Result<u16> {
+        let header = usize::from(self.header);
+        // SAFETY: the buffer is longer than the header; so it is where the device is up again, whose header is as long.
+        let code =
+            self.revived(code, |raw| raw.try_post_empty(unsafe { Posting::behind(header, buffer, address) }));
+        if code < 0 {
+            // SAFETY: this is what was shared, and the driver did not take it.
+            unsafe { H::unshare(address, buffer, BufferDirection::DeviceToDriver) };
+        }
+        checked(code)
+    }
+
     #[inline]
     fn try_post_empty(&mut self, posting: Posting) -> i32 {
         let Posting { frame, length, device_address, cookie } = posting;
@@ -424,6 +454,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     /// Resets a device that broke a rule, or did not confirm its reset when it was asked last.
     fn reset(&mut self) -> Reset {
         self.leave_told();
+        self.filled = -1;
         // SAFETY: the handle is that of a driver.
         match unsafe { virtio_net_stop(handle(&mut self.net)) } {
             VIRTIO_NET_ERROR_STATE => Reset::Before,
@@ -510,17 +541,19 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         Some(Told(reaped))
     }
 
-    /// Ends the receive request of a slot that is next, or lost, and tells its cookie. Returns the frame's length, or an error.
+    /// Ends the receive request of a slot that is next, or lost.
     #[inline]
-    fn take_received(&mut self, slot: u16, cookie: &mut Cookie) -> i32 {
+    fn take_received(&mut self, slot: u16) -> virtio_net_taken {
         // SAFETY: the handle is that of a driver.
-        unsafe { virtio_net_rx_take_one(self.net.quiet_handle(), 0, slot.into(), cookie.as_mut_ptr()) }
+        unsafe { virtio_net_rx_take_next(handle(&mut self.net), 0, slot.into()) }
     }
 
     /// The same after an error. A device that is found to be broken is reset, and then the buffer is lost.
     #[cold]
     #[inline(never)]
-    fn take_received_after(&mut self, mut code: i32, slot: u16, cookie: &mut Cookie) -> Result<i32> {
+    fn take_received_after(&mut self, mut code: i32, slot: u16) -> Result<virtio_net_taken> {
+        // What comes next may be another's now.
+        self.filled = -1;
         if code == VIRTIO_NET_ERROR_SLOT {
             return Err(Error::WrongToken);
         }
@@ -533,8 +566,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
             return Err(Error::NotReady);
         }
         self.reset();
-        let length = self.take_received(slot, cookie);
-        if length < 0 { Err(Error::NotReady) } else { Ok(length) }
+        let taken = self.take_received(slot);
+        if taken.length < 0 { Err(Error::NotReady) } else { Ok(taken) }
     }
 
     /// Whether there are receive buffers that the caller has not completed: the device's, or lost.

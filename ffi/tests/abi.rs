@@ -52,6 +52,7 @@ structures! {
         queues_broken, device_needs_reset, resets, interrupts, quarantined_bytes }
     virtio_net_error_detail { size, code, field, queue, found, wanted }
     virtio_net_reaped { slot, length_and_flags, cookie }
+    virtio_net_taken { length, next, cookie }
     virtio_net_dma { address, device_address }
     virtio_net_queue_memory { queue, size, vector, flags, descriptors, driver_area, device_area }
     virtio_net_platform { size, flags, dma_alloc, dma_free, share, unshare, sync_for_device, sync_for_cpu, now_us,

@@ -188,7 +188,9 @@ impl<N: RawNet> RawPath<N> {
         path
     }
 
-    /// Posts every spare buffer to be received into.
+    /// Posts every spare buffer to be received into. A function of its own whatever the driver, as those that the path consists of,
+    /// so that what is around the driver's calls is the same for each.
+    #[inline(never)]
     fn repost(&mut self) {
         while let Some(index) = self.spare.pop() {
             let Some(buffer) = self.buffers.get_mut(usize::from(index)) else { return };
