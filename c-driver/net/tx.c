@@ -465,27 +465,49 @@ static VIRTIO_NOINLINE int32_t post_packet(struct virtio_net *net, uint32_t queu
     return posted < 0 ? posted : packet.slot;
 }
 
-int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
-                               uint64_t device_address, uint64_t cookie)
+/* A frame with its header, that is to be notified of, on a ring that can_post. */
+VIRTIO_INLINE int32_t post_with_header(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
+                                       uint32_t length, uint64_t device_address, uint64_t cookie, uint8_t state, bool pooled)
 {
-    /* The quick way is for who leaves neither the header nor the decision to notify to others. */
-    uint32_t unusual = (flags & ~(uint32_t)VIRTIO_NET_OWN_KICK) ^ (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
-    if (VIRTIO_UNLIKELY(net == NULL || frame == NULL || (queue_pair | unusual) != 0))
-        return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
     struct virtio_ring *ring = &net->tx.ring;
-    uint8_t state = flag_read(&ring->usable);
-    if (VIRTIO_UNLIKELY((state & VIRTIO_RING_SETTLED) == 0))
-        return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
     struct virtio_net_packet packet;
     net_describe_external(&packet, frame, length, device_address, cookie, (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
     uint16_t avail_index = ring->avail_index;
-    int32_t slot = post_external_quickly(net, &packet, avail_index, false);
+    int32_t slot = post_external_quickly(net, &packet, avail_index, pooled);
     if (VIRTIO_UNLIKELY(slot < 0))
         return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
+    if ((state & VIRTIO_RING_SETTLED) == 0 && ring->unsettled != 0) {
+        ring_hand_over(ring);
+        return finish(net, 0, slot, 1, length);
+    }
     counter_add(&net->tx.frames, 1);
     counter_add(&net->tx.bytes, length);
     return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, false,
                              (flags & VIRTIO_NET_OWN_KICK) != 0, slot);
+}
+
+/* The same on any ring that is not bare, or not settled. */
+static VIRTIO_NOINLINE int32_t post_otherwise(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
+                                              uint32_t length, uint64_t device_address, uint64_t cookie)
+{
+    const struct virtio_ring *ring = &net->tx.ring;
+    if (!can_post(ring))
+        return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
+    uint8_t state = flag_read(&ring->usable) & (uint8_t)~VIRTIO_RING_SETTLED;
+    return post_with_header(net, queue_pair, flags, frame, length, device_address, cookie, state, ring->pooled);
+}
+
+int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
+                               uint64_t device_address, uint64_t cookie)
+{
+    /* The quick ways are for who leaves neither the header nor the decision to notify to others. */
+    uint32_t unusual = (flags & ~(uint32_t)VIRTIO_NET_OWN_KICK) ^ (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
+    if (VIRTIO_UNLIKELY(net == NULL || frame == NULL || (queue_pair | unusual) != 0))
+        return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
+    uint8_t state = flag_read(&net->tx.ring.usable);
+    if ((state & VIRTIO_RING_SETTLED) == 0)
+        return post_otherwise(net, queue_pair, flags, frame, length, device_address, cookie);
+    return post_with_header(net, queue_pair, flags, frame, length, device_address, cookie, state, false);
 }
 
 int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
