@@ -862,6 +862,709 @@ static void bad_headers(void **state)
     }
 }
 
+/* ------------------------------------------------------------------------------------------ taken back in one call, and put back */
+
+static const struct virtio_net_reaped nothing;
+
+/* One that has come back: all that is told of it. Without a pool its length too. */
+static struct virtio_net_reaped assert_reaped(struct fixture *f, int32_t slot, uint64_t cookie, uint32_t flags, uint32_t length)
+{
+    struct virtio_net_reaped reaped = virtio_net_tx_reap_one(f->net, 0);
+    assert_int_equal(reaped.slot, slot);
+    assert_true(reaped.cookie == cookie);
+    assert_int_equal(reaped.length_and_flags >> VIRTIO_NET_REAPED_FLAGS, flags);
+    if (f->options.tx_buffer_bytes == VIRTIO_NET_NO_POOL)
+        assert_int_equal(reaped.length_and_flags, flags << VIRTIO_NET_REAPED_FLAGS | length);
+    return reaped;
+}
+
+/* None has: the same error as of virtio_net_tx_next, and nothing else. */
+static void assert_none_reaped(struct virtio_net *net, uint32_t queue_pair, int32_t error)
+{
+    struct virtio_net_reaped reaped = virtio_net_tx_reap_one(net, queue_pair);
+    assert_int_equal(reaped.slot, error);
+    assert_true(reaped.length_and_flags == 0 && reaped.cookie == 0);
+    assert_int_equal(virtio_net_tx_next(net, queue_pair), error);
+}
+
+/* The device completes one of those that it holds. Returns its slot, which is its first descriptor. */
+static uint32_t complete_at(struct fixture *f, uint32_t position)
+{
+    uint32_t slot = queue_pending(&f->model->queue[MODEL_TX], position)->head;
+    model_tx_complete_at(f->model, position);
+    return slot;
+}
+
+static void reaped_one_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 2 * ROUNDS; round++) {
+        begin(f, round, round >= ROUNDS);
+        write_headers();
+        f->model->sink = true;
+        uint64_t bytes = 0;
+        const uint64_t count = LONG_RUN(9000u); /* past RING_REFRESH_INTERVAL */
+        for (uint64_t i = 1; i <= count; i++) {
+            uint32_t buffer = (uint32_t)mix(i, 1) % SLOTS;
+            uint32_t length = frame_length(i);
+            int32_t slot = post(f, mix(i, 2) % 2 == 0 ? VIRTIO_NET_PACKET_HAS_HEADER : 0, buffer, length);
+            assert_in_range(slot, 0, SLOTS - 1);
+            assert_int_equal(f->model->queue[MODEL_TX].interrupts, (round & 2) != 0 ? i : 0);
+            assert_reaped(f, slot, cookie_of(buffer), VIRTIO_NET_PACKET_EXTERNAL, length);
+            assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+            assert_int_equal(virtio_net_tx_free(f->net, 0), SLOTS);
+            assert_int_equal(virtio_net_tx_take_one(f->net, 0, (uint32_t)slot, &(uint64_t){0}), VIRTIO_NET_ERROR_SLOT);
+            bytes += length;
+        }
+        struct virtio_net_statistics found = statistics_of(f);
+        assert_true(found.tx_frames == count && found.tx_completed == count && found.tx_bytes == bytes);
+        assert_int_equal(found.tx_lost + found.queues_broken, 0);
+        take_down(f);
+    }
+}
+
+static void assert_sized_reaped(struct fixture *f, const uint32_t buffer_of[SLOTS], uint32_t slot)
+{
+    uint32_t buffer = buffer_of[slot];
+    assert_reaped(f, (int32_t)slot, cookie_of(buffer), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN + buffer);
+}
+
+/* Many in flight, which the device completes in order in even turns. They come back in its order, whether a call found one of
+ * them or several. */
+static void reaped_in_the_devices_order(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 2 * ROUNDS; round++) {
+        begin(f, round, round >= ROUNDS);
+        f->model->hold_tx = true;
+        for (uint32_t turn = 0; turn < 40; turn++) {
+            uint32_t buffer_of[SLOTS];
+            uint32_t done[SLOTS];
+            for (uint32_t i = 0; i < SLOTS; i++) {
+                int32_t slot = post(f, i + 1 < SLOTS ? VIRTIO_NET_NO_KICK : 0, i, FRAME_MIN + i);
+                assert_in_range(slot, 0, SLOTS - 1);
+                buffer_of[slot] = i;
+            }
+            assert_int_equal(model_held(f->model, MODEL_TX), SLOTS);
+            uint32_t reaped = 0;
+            for (uint32_t left = SLOTS; left > 0; left--) {
+                done[SLOTS - left] = complete_at(f, turn % 2 == 0 ? 0 : (uint32_t)mix(turn, left) % left);
+                for (uint64_t wanted = mix(turn, left + SLOTS) % 3; wanted > 0 && reaped <= SLOTS - left; wanted--)
+                    assert_sized_reaped(f, buffer_of, done[reaped++]);
+                assert_int_equal(virtio_net_tx_free(f->net, 0), reaped);
+                assert_int_equal(virtio_net_tx_in_flight(f->net, 0), left - 1);
+            }
+            while (reaped < SLOTS)
+                assert_sized_reaped(f, buffer_of, done[reaped++]);
+            assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+            assert_int_equal(virtio_net_tx_free(f->net, 0), SLOTS);
+        }
+        assert_int_equal(statistics_of(f).tx_completed, 40 * SLOTS);
+        take_down(f);
+    }
+}
+
+static uint64_t interrupted(const struct fixture *f)
+{
+    return f->model->queue[MODEL_TX].interrupts;
+}
+
+static unsigned looks_left;
+
+static void complete_after_looks(struct model *model, volatile void *address, unsigned width)
+{
+    if (width != 2 || model_used_offset(model, MODEL_TX, address) != 2 || --looks_left != 0)
+        return;
+    model->on_fetch = NULL;
+    (void)model_tx_complete(model, 1);
+}
+
+/* The next completion interrupts after each frame that is taken back, whatever else is in flight, and also where another one came
+ * between a look for completions and the asking for an interrupt. */
+static void interrupts_of_reap_one(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 2; round < ROUNDS; round += (round & 1) != 0 ? 3 : 1) {
+        begin(f, round, false);
+        f->model->hold_tx = true;
+        for (uint32_t turn = 0; turn < 100; turn++) {
+            uint32_t count = 2 + turn % 5;
+            int32_t slots[SLOTS];
+            for (uint32_t i = 0; i < count; i++)
+                slots[i] = post(f, 0, i, FRAME_MIN);
+            assert_int_equal(model_held(f->model, MODEL_TX), count);
+            uint32_t next = 0;
+            uint64_t before = interrupted(f);
+            for (looks_left = 0; next + 3 < count;) {
+                assert_int_equal(model_tx_complete(f->model, 1), 1);
+                assert_int_equal(interrupted(f), ++before);
+                assert_reaped(f, slots[next], cookie_of(next), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN);
+                next++;
+            }
+            /* The second-last one comes after the first look, or after the second one, which follows the asking. */
+            if (next + 2 < count) {
+                looks_left = 1 + turn % 2;
+                assert_int_equal(model_tx_complete(f->model, 1), 1);
+                assert_int_equal(interrupted(f), ++before);
+                f->model->on_fetch = complete_after_looks;
+                assert_reaped(f, slots[next], cookie_of(next), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN);
+                next++;
+                /* Where interrupts are asked for by a flag, or another word, there is one look only. */
+                assert_true(f->model->on_fetch == NULL || (looks_left == 1 && (round & 4) != 0));
+                f->model->on_fetch = NULL;
+                bool was_told = interrupted(f) != before;
+                before = interrupted(f);
+                if (was_told) {
+                    assert_reaped(f, slots[next], cookie_of(next), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN);
+                    next++;
+                }
+            }
+            for (uint32_t completed = count - model_held(f->model, MODEL_TX); next < count; next++) {
+                if (completed < count) {
+                    assert_int_equal(model_tx_complete(f->model, 1), 1);
+                    assert_int_equal(interrupted(f), ++before);
+                    completed++;
+                }
+                assert_reaped(f, slots[next], cookie_of(next), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN);
+            }
+            assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+        }
+        take_down(f);
+    }
+}
+
+static void reap_one_from_a_bad_device(void **state)
+{
+    struct fixture *f = *state;
+    const size_t ids = sizeof bad_ids / sizeof bad_ids[0];
+    for (unsigned round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i <= ids; i++) {
+            begin(f, round, false);
+            f->model->hold_tx = true;
+            for (uint32_t buffer = 0; buffer < 3; buffer++)
+                assert_int_equal(post(f, 0, buffer, FRAME_MIN), buffer);
+            assert_int_equal(model_held(f->model, MODEL_TX), 3);
+            if (i == ids)
+                model_set_used_index(f->model, MODEL_TX, 4);
+            else
+                model_push_used(f->model, MODEL_TX, bad_ids[i], 0);
+            for (int again = 0; again < 3; again++)
+                assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NEEDS_RESET);
+            assert_int_equal(statistics_of(f).tx_completed, 0);
+            assert_broken(f, i == ids ? VIRTIO_NET_ERROR_USED_INDEX : VIRTIO_NET_ERROR_USED_ID);
+            for (uint32_t buffer = 0; buffer < 3; buffer++)
+                assert_reaped(f, (int32_t)buffer, cookie_of(buffer), VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST,
+                              FRAME_MIN);
+            assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+            take_down(f);
+        }
+}
+
+/* An element for the slot that would be the next, though the device has nothing; and one that was taken back already. */
+static void nothing_to_reap(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 3 * ROUNDS; round++) {
+        begin(f, round, false);
+        if (round >= ROUNDS) {
+            int32_t slot = post(f, 0, 0, FRAME_MIN);
+            assert_reaped(f, slot, cookie_of(0), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN);
+        }
+        (void)model_held(f->model, MODEL_TX);
+        model_push_used(f->model, MODEL_TX, round >= ROUNDS && round < 2 * ROUNDS, 0);
+        assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NEEDS_RESET);
+        assert_broken(f, VIRTIO_NET_ERROR_USED_INDEX);
+        assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+        assert_int_equal(virtio_net_tx_free(f->net, 0), SLOTS);
+        take_down(f);
+    }
+}
+
+/* What a queue holds comes back, also where it is broken before or after that is known. */
+static void reaped_from_a_broken_queue(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 2 * ROUNDS; round++) {
+        begin(f, round, false);
+        f->model->hold_tx = true;
+        for (uint32_t buffer = 0; buffer < 3; buffer++)
+            assert_int_equal(post(f, 0, buffer, FRAME_MIN), buffer);
+        assert_int_equal(model_tx_complete(f->model, 2), 2);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), 0);
+        model_push_used(f->model, MODEL_TX, 77, 0);
+        if (round >= ROUNDS)
+            assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), VIRTIO_NET_ERROR_NEEDS_RESET);
+        for (uint32_t buffer = 0; buffer < 2; buffer++)
+            assert_reaped(f, (int32_t)buffer, cookie_of(buffer), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN);
+        assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NEEDS_RESET);
+        assert_broken(f, VIRTIO_NET_ERROR_USED_ID);
+        assert_reaped(f, 2, cookie_of(2), VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST, FRAME_MIN);
+        take_down(f);
+    }
+}
+
+static uint32_t forged_id;
+
+static void forge_id_after_read(struct model *model, volatile void *address, unsigned width)
+{
+    if (width != 4 || model_used_offset(model, MODEL_TX, address) != 4)
+        return;
+    model->on_fetch = NULL;
+    memcpy(model->queue[MODEL_TX].used + 4, &forged_id, sizeof forged_id);
+}
+
+/* An id that the device changes once it was read: what counts is what was read, or the change is seen for what it is. */
+static void an_id_that_changes(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t later[] = {0, 1, 2, 3, 16, 0x10000, UINT32_MAX};
+    for (unsigned round = 0; round < ROUNDS; round++)
+        for (uint32_t i = 0; i < 3 * sizeof later / sizeof later[0]; i++) {
+            begin(f, round, false);
+            f->model->hold_tx = true;
+            for (uint32_t buffer = 0; buffer < 3; buffer++)
+                assert_int_equal(post(f, 0, buffer, FRAME_MIN), buffer);
+            assert_int_equal(model_held(f->model, MODEL_TX), 3);
+            uint32_t first = i % 3;
+            forged_id = later[i / 3];
+            model_push_used(f->model, MODEL_TX, first, 0);
+            f->model->on_fetch = forge_id_after_read;
+            struct virtio_net_reaped reaped = virtio_net_tx_reap_one(f->net, 0);
+            assert_null(f->model->on_fetch);
+            if (reaped.slot == VIRTIO_NET_ERROR_NEEDS_RESET) {
+                assert_true(first != 0 && forged_id >= 3 && reaped.cookie == 0 && reaped.length_and_flags == 0);
+            } else {
+                assert_true(reaped.slot == (int32_t)first || (first != 0 && reaped.slot == (int32_t)forged_id));
+                assert_true(reaped.cookie == cookie_of((uint32_t)reaped.slot));
+                assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+                assert_int_equal(virtio_net_tx_in_flight(f->net, 0), 2);
+            }
+            take_down(f);
+        }
+}
+
+static void reaped_after_a_stop(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        f->model->hold_tx = true;
+        for (uint32_t i = 0; i < 8; i++)
+            assert_int_equal(post(f, 0, i, FRAME_MIN + i), i);
+        assert_int_equal(model_tx_complete(f->model, 1), 1);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), 0);
+        assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+        for (uint32_t i = 0; i < 8; i++) {
+            if (i == 4)
+                assert_int_equal(virtio_net_start(f->net), VIRTIO_NET_SUCCESS);
+            uint32_t flags = i == 0 ? VIRTIO_NET_PACKET_EXTERNAL : VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST;
+            struct virtio_net_reaped reaped = assert_reaped(f, (int32_t)i, cookie_of(i), flags, FRAME_MIN + i);
+            /* What is lost stays that. */
+            assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped), VIRTIO_NET_SUCCESS);
+            assert_reaped(f, (int32_t)i, cookie_of(i), flags, FRAME_MIN + i);
+        }
+        assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+        assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+        assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+        assert_int_equal(virtio_net_close(f->net), VIRTIO_NET_SUCCESS);
+        assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_STATE);
+        assert_int_equal(virtio_net_tx_unreap(f->net, 0, &nothing), VIRTIO_NET_ERROR_STATE);
+        f->up = false;
+    }
+}
+
+static void bad_reap_arguments(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 2 * ROUNDS; round++) {
+        begin(f, round, round >= ROUNDS);
+        int32_t slot = post(f, 0, 0, FRAME_MIN);
+        assert_none_reaped(NULL, 0, VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_none_reaped(NULL, 1, VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_none_reaped(f->net, 1, VIRTIO_NET_ERROR_QUEUE_PAIR);
+        assert_none_reaped(f->net, UINT32_MAX, VIRTIO_NET_ERROR_QUEUE_PAIR);
+        struct virtio_net_reaped reaped = assert_reaped(f, slot, cookie_of(0), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN);
+        assert_int_equal(virtio_net_tx_unreap(NULL, 0, &reaped), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(virtio_net_tx_unreap(f->net, 0, NULL), VIRTIO_NET_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(virtio_net_tx_unreap(f->net, 1, &reaped), VIRTIO_NET_ERROR_QUEUE_PAIR);
+        assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped),
+                         round >= ROUNDS ? VIRTIO_NET_ERROR_UNSUPPORTED : VIRTIO_NET_SUCCESS);
+        assert_int_equal(virtio_net_tx_next(f->net, 0), round >= ROUNDS ? VIRTIO_NET_ERROR_NOT_READY : slot);
+        assert_int_equal(virtio_net_tx_free(f->net, 0), round >= ROUNDS ? SLOTS : SLOTS - 1);
+        take_down(f);
+    }
+}
+
+/* The frame that was put back comes out of every call that hands frames back, as it was posted. */
+static void take_again(struct fixture *f, uint32_t way, struct virtio_net_reaped wanted, uint32_t buffer, uint32_t length)
+{
+    uint32_t flags = wanted.length_and_flags >> VIRTIO_NET_REAPED_FLAGS;
+    assert_int_equal(virtio_net_tx_next(f->net, 0), wanted.slot);
+    struct virtio_net_packet packet = {.slot = (uint16_t)wanted.slot};
+    if (way % 4 == 0) {
+        assert_int_equal(virtio_net_tx_take(f->net, 0, &packet), VIRTIO_NET_SUCCESS);
+    } else if (way % 4 == 1) {
+        assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, &packet, 1), 1);
+    } else if (way % 4 == 2) {
+        assert_sent_back(f, wanted.slot, buffer, flags);
+        return;
+    } else {
+        assert_reaped(f, wanted.slot, cookie_of(buffer), flags, length);
+        return;
+    }
+    assert_ptr_equal(packet.data, frame_of(buffer));
+    assert_true(packet.device_address == address_of(buffer) && packet.cookie == cookie_of(buffer));
+    assert_true(packet.slot == wanted.slot && packet.length == length && packet.flags == flags);
+}
+
+static void put_back(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        f->model->hold_tx = true;
+        for (uint32_t turn = 0; turn < 200; turn++) {
+            /* `ahead` come back and stay held, one is put back, and the rest of the ring is in flight. */
+            uint32_t ahead = turn % 4;
+            int32_t slots[SLOTS];
+            for (uint32_t i = 0; i < SLOTS; i++) {
+                slots[i] = post(f, 0, i, FRAME_MIN + turn);
+                assert_in_range(slots[i], 0, SLOTS - 1);
+            }
+            assert_int_equal(model_tx_complete(f->model, 1 + ahead), 1 + ahead);
+            struct virtio_net_reaped reaped =
+                assert_reaped(f, slots[0], cookie_of(0), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN + turn);
+            assert_int_equal(virtio_net_tx_free(f->net, 0), 1);
+            assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped), VIRTIO_NET_SUCCESS);
+            assert_int_equal(virtio_net_tx_free(f->net, 0), 0);
+            for (uint32_t flags = 0; flags < 2; flags++)
+                assert_int_equal(post(f, flags, 0, FRAME_MIN), VIRTIO_NET_ERROR_QUEUE_FULL);
+            assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped), VIRTIO_NET_ERROR_SLOT);
+            assert_int_equal(virtio_net_tx_in_flight(f->net, 0), SLOTS - 1 - ahead);
+            take_again(f, turn / 4, reaped, 0, FRAME_MIN + turn);
+            /* Its slot is the next one, and has no past. */
+            assert_int_equal(post(f, 0, 0, FRAME_MIN), slots[0]);
+            assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped), VIRTIO_NET_ERROR_SLOT);
+            assert_int_equal(model_held(f->model, MODEL_TX), SLOTS - ahead);
+            assert_int_equal(model_tx_complete(f->model, SLOTS), SLOTS - ahead);
+            for (uint32_t i = 1; i <= SLOTS; i++)
+                assert_next_back(f, slots[i % SLOTS], i % SLOTS);
+            assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+        }
+        take_down(f);
+    }
+}
+
+/* Only the slot that became free last can be put back, and only as long as it is free. */
+static void not_put_back(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        struct virtio_net_reaped reaped[3];
+        for (uint32_t i = 0; i < 3; i++) {
+            int32_t slot = post(f, 0, i, FRAME_MIN);
+            reaped[i] = assert_reaped(f, slot, cookie_of(i), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN);
+        }
+        assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped[0]), VIRTIO_NET_ERROR_SLOT);
+        assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped[1]), VIRTIO_NET_ERROR_SLOT);
+        for (int32_t slot = -20; slot < 40; slot++) {
+            struct virtio_net_reaped other = {.slot = slot, .cookie = 1};
+            if (slot != reaped[2].slot)
+                assert_int_equal(virtio_net_tx_unreap(f->net, 0, &other), VIRTIO_NET_ERROR_SLOT);
+        }
+        const int32_t far[] = {INT32_MIN, -1, SLOTS + reaped[2].slot, 0x10000 + reaped[2].slot, INT32_MAX};
+        for (size_t i = 0; i < sizeof far / sizeof far[0]; i++)
+            assert_int_equal(virtio_net_tx_unreap(f->net, 0, &(struct virtio_net_reaped){.slot = far[i]}), VIRTIO_NET_ERROR_SLOT);
+        assert_int_equal(virtio_net_tx_free(f->net, 0), SLOTS);
+        assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+
+        /* Another one that was freed by another call. */
+        f->model->hold_tx = true;
+        int32_t first = post(f, 0, 0, FRAME_MIN);
+        int32_t second = post(f, 0, 1, FRAME_MIN);
+        assert_int_equal(model_tx_complete(f->model, 2), 2);
+        reaped[0] = assert_reaped(f, first, cookie_of(0), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN);
+        assert_next_back(f, second, 1);
+        assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped[0]), VIRTIO_NET_ERROR_SLOT);
+        assert_int_equal(virtio_net_tx_free(f->net, 0), SLOTS);
+        take_down(f);
+    }
+}
+
+/* Of few slots, the one that became free last is soon the next: once it is posted, it is the device's. */
+static void put_back_in_a_small_ring(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++)
+        for (uint32_t size = 1; size <= 4; size *= 2) {
+            fixture_renew(f);
+            f->options.tx_slots = f->options.rx_slots = size;
+            begin_as_is(f, round, false);
+            for (uint32_t turn = 0; turn < 10; turn++) {
+                f->model->hold_tx = true;
+                int32_t slot = post(f, 0, 0, FRAME_MIN);
+                assert_int_equal(model_tx_complete(f->model, 1), 1);
+                struct virtio_net_reaped reaped = assert_reaped(f, slot, cookie_of(0), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN);
+                assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped), VIRTIO_NET_SUCCESS);
+                for (uint32_t i = 1; i < size; i++)
+                    assert_in_range(post(f, 0, i, FRAME_MIN), 0, size - 1);
+                assert_int_equal(post(f, 0, 0, FRAME_MIN), VIRTIO_NET_ERROR_QUEUE_FULL);
+                assert_int_equal(virtio_net_tx_free(f->net, 0), 0);
+                take_again(f, turn, reaped, 0, FRAME_MIN);
+                assert_int_equal(post(f, 0, 0, FRAME_MIN), slot);
+                assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped), VIRTIO_NET_ERROR_SLOT);
+                assert_int_equal(virtio_net_tx_in_flight(f->net, 0), size);
+                assert_int_equal(model_tx_complete(f->model, size), size);
+                for (uint32_t i = 1; i <= size; i++)
+                    assert_int_equal(virtio_net_tx_reap_one(f->net, 0).cookie == cookie_of(i % size), true);
+                assert_int_equal(virtio_net_tx_free(f->net, 0), size);
+            }
+            take_down(f);
+        }
+}
+
+/* What was put back is held over a stop and a start, and is not lost. */
+static void put_back_before_a_stop(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        for (uint32_t way = 0; way < 8; way++) {
+            f->model->hold_tx = false;
+            int32_t slot = post(f, 0, 0, FRAME_MIN + 3);
+            struct virtio_net_reaped reaped = assert_reaped(f, slot, cookie_of(0), VIRTIO_NET_PACKET_EXTERNAL, FRAME_MIN + 3);
+            assert_int_equal(virtio_net_tx_unreap(f->net, 0, &reaped), VIRTIO_NET_SUCCESS);
+            assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+            if (way % 2 == 0)
+                take_again(f, way / 2, reaped, 0, FRAME_MIN + 3);
+            assert_int_equal(virtio_net_start(f->net), VIRTIO_NET_SUCCESS);
+            if (way % 2 != 0) {
+                f->model->hold_tx = true;
+                for (uint32_t i = 1; i < SLOTS; i++)
+                    assert_true(post(f, 0, i, FRAME_MIN) != slot);
+                assert_int_equal(post(f, 0, 0, FRAME_MIN), VIRTIO_NET_ERROR_QUEUE_FULL);
+                take_again(f, way / 2, reaped, 0, FRAME_MIN + 3);
+                assert_int_equal(model_tx_complete(f->model, SLOTS), SLOTS - 1);
+                for (uint32_t i = 1; i < SLOTS; i++)
+                    assert_int_equal(virtio_net_tx_reap_one(f->net, 0).cookie == cookie_of(i), true);
+            }
+            assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+        }
+        assert_int_equal(statistics_of(f).tx_lost, 0);
+        take_down(f);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- against a list of the states */
+
+/* Slots in an order: of those that are free that in which they became it, of those the device has that in which they were posted,
+ * of those it has used that in which it did, of those that are held that in which they are told. */
+struct list {
+    uint32_t count;
+    uint32_t slot[SLOTS];
+};
+
+struct reference {
+    struct list free, posted, used, held;
+    uint64_t cookie[SLOTS];
+    bool lost[SLOTS];
+    uint64_t frames;
+    struct virtio_net_reaped last; /* by tx_reap_one, where it can be put back; else the slot is negative */
+};
+
+static void list_insert(struct list *list, uint32_t place, uint32_t slot)
+{
+    assert_true(list->count < SLOTS && place <= list->count);
+    memmove(&list->slot[place + 1], &list->slot[place], (list->count - place) * sizeof slot);
+    list->slot[place] = slot;
+    list->count++;
+}
+
+static void list_append(struct list *list, uint32_t slot)
+{
+    list_insert(list, list->count, slot);
+}
+
+static uint32_t list_remove(struct list *list, uint32_t place)
+{
+    assert_true(place < list->count);
+    uint32_t slot = list->slot[place];
+    list->count--;
+    memmove(&list->slot[place], &list->slot[place + 1], (list->count - place) * sizeof slot);
+    return slot;
+}
+
+static uint32_t list_find(const struct list *list, uint32_t slot)
+{
+    uint32_t place = 0;
+    while (place < list->count && list->slot[place] != slot)
+        place++;
+    return place;
+}
+
+/* The driver has looked: what the device has used is held. */
+static void reference_look(struct reference *r)
+{
+    while (r->used.count != 0)
+        list_append(&r->held, list_remove(&r->used, 0));
+}
+
+/* Its owner takes one that is held: the oldest changes places with it first. */
+static void reference_take(struct reference *r, uint32_t slot)
+{
+    uint32_t place = list_find(&r->held, slot);
+    assert_true(place < r->held.count);
+    r->held.slot[place] = r->held.slot[0];
+    (void)list_remove(&r->held, 0);
+    list_append(&r->free, slot);
+}
+
+/* After a reset all is in the order of the slots. */
+static void reference_reset(struct reference *r)
+{
+    reference_look(r);
+    struct list before = r->held;
+    r->held.count = r->free.count = 0;
+    for (uint32_t slot = 0; slot < SLOTS; slot++) {
+        bool was_posted = list_find(&r->posted, slot) != r->posted.count;
+        r->lost[slot] |= was_posted;
+        list_append(was_posted || list_find(&before, slot) != before.count ? &r->held : &r->free, slot);
+    }
+    r->posted.count = 0;
+    r->last.slot = -1;
+}
+
+static uint32_t reference_flags(const struct reference *r, uint32_t slot)
+{
+    return r->lost[slot] ? VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST : VIRTIO_NET_PACKET_EXTERNAL;
+}
+
+static void random_post(struct fixture *f, struct reference *r, uint64_t random)
+{
+    static const uint32_t flags[] = {0, VIRTIO_NET_PACKET_HAS_HEADER, OWN, VIRTIO_NET_NO_KICK};
+    uint32_t buffer = (uint32_t)(r->frames % SLOTS);
+    uint64_t cookie = 0x1000 + r->frames;
+    int32_t posted =
+        virtio_net_tx_post_one(f->net, 0, flags[random % 4], frame_of(buffer), FRAME_MIN + buffer, address_of(buffer), cookie);
+    if (r->free.count == 0) {
+        assert_int_equal(posted, VIRTIO_NET_ERROR_QUEUE_FULL);
+        reference_look(r);
+        assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
+        return;
+    }
+    uint32_t slot = list_remove(&r->free, 0);
+    assert_int_equal(posted & 0xffff, slot);
+    if (posted >= VIRTIO_NET_KICK_DUE)
+        device_notify(f->model, MODEL_TX);
+    list_append(&r->posted, slot);
+    r->cookie[slot] = cookie;
+    r->lost[slot] = false;
+    r->frames++;
+    if (r->last.slot == (int32_t)slot)
+        r->last.slot = -1;
+}
+
+static void random_reap_one(struct fixture *f, struct reference *r)
+{
+    if (r->held.count == 0)
+        reference_look(r);
+    if (r->held.count == 0) {
+        assert_none_reaped(f->net, 0, VIRTIO_NET_ERROR_NOT_READY);
+        return;
+    }
+    uint32_t slot = r->held.slot[0];
+    uint32_t length = FRAME_MIN + (uint32_t)(r->cookie[slot] - 0x1000) % SLOTS;
+    r->last = assert_reaped(f, (int32_t)slot, r->cookie[slot], reference_flags(r, slot), length);
+    reference_take(r, slot);
+}
+
+static void random_take_one(struct fixture *f, struct reference *r, uint32_t slot)
+{
+    uint64_t cookie = 0;
+    int32_t flags = virtio_net_tx_take_one(f->net, 0, slot, &cookie);
+    if (list_find(&r->held, slot) == r->held.count) {
+        assert_int_equal(flags, VIRTIO_NET_ERROR_SLOT);
+        return;
+    }
+    assert_int_equal(flags, reference_flags(r, slot));
+    assert_true(cookie == r->cookie[slot]);
+    reference_take(r, slot);
+    r->last.slot = -1;
+}
+
+static void random_unreap(struct fixture *f, struct reference *r, uint32_t slot)
+{
+    if (r->last.slot >= 0 && slot % 2 == 0) {
+        assert_int_equal(virtio_net_tx_unreap(f->net, 0, &r->last), VIRTIO_NET_SUCCESS);
+        assert_int_equal(list_remove(&r->free, r->free.count - 1), r->last.slot);
+        list_insert(&r->held, 0, (uint32_t)r->last.slot);
+        r->last.slot = -1;
+    } else if (r->free.count == 0 || slot != r->free.slot[r->free.count - 1]) {
+        struct virtio_net_reaped other = {.slot = (int32_t)slot};
+        assert_int_equal(virtio_net_tx_unreap(f->net, 0, &other), VIRTIO_NET_ERROR_SLOT);
+    }
+}
+
+static void random_step(struct fixture *f, struct reference *r, uint64_t random)
+{
+    uint64_t more = random / 64;
+    uint32_t what = random % 64;
+    if (what < 20) {
+        random_post(f, r, more);
+    } else if (what < 34) {
+        assert_int_equal(model_held(f->model, MODEL_TX), r->posted.count);
+        if (r->posted.count == 0)
+            return;
+        uint32_t position = what % 2 == 0 ? 0 : (uint32_t)(more % r->posted.count);
+        uint32_t slot = complete_at(f, position);
+        list_append(&r->used, list_remove(&r->posted, list_find(&r->posted, slot)));
+    } else if (what < 38) {
+        if (r->held.count == 0)
+            reference_look(r);
+        assert_int_equal(virtio_net_tx_next(f->net, 0),
+                         r->held.count == 0 ? VIRTIO_NET_ERROR_NOT_READY : (int32_t)r->held.slot[0]);
+    } else if (what < 43) {
+        random_take_one(f, r, (uint32_t)(more % (SLOTS + 1)));
+    } else if (what < 53) {
+        random_reap_one(f, r);
+    } else if (what < 63) {
+        random_unreap(f, r, (uint32_t)(more % (SLOTS + 1)));
+    } else if (more % 4 == 0) {
+        reference_look(r);
+        assert_int_equal(virtio_net_tx_reap(f->net, 0, 0, NULL, 0), 0);
+        assert_int_equal(virtio_net_stop(f->net), VIRTIO_NET_SUCCESS);
+        reference_reset(r);
+        for (uint64_t i = more / 4 % 4; i != 0; i--)
+            random_reap_one(f, r);
+        assert_int_equal(virtio_net_start(f->net), VIRTIO_NET_SUCCESS);
+    }
+}
+
+/* Every slot is in one state at any time, and comes back with what it was posted with. */
+static void random_states(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        begin(f, round, false);
+        write_headers();
+        f->model->hold_tx = true;
+        struct reference r = {.last.slot = -1};
+        for (uint32_t slot = 0; slot < SLOTS; slot++)
+            list_append(&r.free, slot);
+        const uint64_t steps = LONG_RUN(20000u);
+        for (uint64_t i = 0; i < steps; i++) {
+            random_step(f, &r, mix(i, round));
+            assert_int_equal(virtio_net_tx_free(f->net, 0), r.free.count);
+            assert_int_equal(virtio_net_tx_in_flight(f->net, 0), r.posted.count);
+            assert_int_equal(r.free.count + r.posted.count + r.used.count + r.held.count, SLOTS);
+        }
+        struct virtio_net_statistics found = statistics_of(f);
+        assert_true(found.tx_frames == r.frames && found.queues_broken == 0 && found.resets > 2);
+        take_down(f);
+    }
+}
+
 TEST_PROGRAM(OVER_VARIANTS(one_at_a_time), OVER_VARIANTS(deep), OVER_VARIANTS(filled_in_any_order), OVER_VARIANTS(interrupts),
              OVER_VARIANTS(no_interrupt_is_lost), OVER_VARIANTS(no_interrupts), OVER_VARIANTS(own_notifications),
              OVER_VARIANTS(no_notification_of_ones_own), OVER_VARIANTS(told_once), OVER_VARIANTS(no_own_notification),
@@ -869,4 +1572,8 @@ TEST_PROGRAM(OVER_VARIANTS(one_at_a_time), OVER_VARIANTS(deep), OVER_VARIANTS(fi
              OVER_VARIANTS(bad_transmit_arguments), OVER_VARIANTS(bad_receive_arguments), OVER_VARIANTS(receive_pool),
              OVER_VARIANTS(beside_a_pool), OVER_VARIANTS(stop_loses_buffers), OVER_VARIANTS(bad_transmit_elements),
              OVER_VARIANTS(twice), OVER_VARIANTS(bad_receive_elements), OVER_VARIANTS(nothing_posted), OVER_VARIANTS(bad_lengths),
-             OVER_VARIANTS(bad_headers))
+             OVER_VARIANTS(bad_headers), OVER_VARIANTS(reaped_one_at_a_time), OVER_VARIANTS(reaped_in_the_devices_order),
+             OVER_VARIANTS(interrupts_of_reap_one), OVER_VARIANTS(reap_one_from_a_bad_device), OVER_VARIANTS(nothing_to_reap),
+             OVER_VARIANTS(reaped_from_a_broken_queue), OVER_VARIANTS(an_id_that_changes), OVER_VARIANTS(reaped_after_a_stop),
+             OVER_VARIANTS(bad_reap_arguments), OVER_VARIANTS(put_back), OVER_VARIANTS(not_put_back),
+             OVER_VARIANTS(put_back_in_a_small_ring), OVER_VARIANTS(put_back_before_a_stop), OVER_VARIANTS(random_states))
