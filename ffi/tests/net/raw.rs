@@ -236,7 +236,6 @@ fn completions_in_any_order() {
     }
 }
 
-/// A stranger would fill his buffer and wait beside others; ours says that this cannot work.
 /// One that has come back is not asked for, and the card finishes another one meanwhile: that can be completed too.
 #[test]
 fn a_completion_behind_another_one() {
@@ -320,6 +319,7 @@ fn a_lost_notification_is_repeated() {
     }
 }
 
+/// A stranger would fill his buffer and wait beside others; ours says that this cannot work.
 #[test]
 fn waiting_for_a_frame() {
     for kind in KINDS {
@@ -771,6 +771,386 @@ fn sending_beside_requests() {
         }
         assert_eq!((card.sent().len(), net.poll_transmit(), plug.live().1), (4, None, 0));
         assert!(net.can_send());
+    }
+}
+
+// ------------------------------------------------------------------------------------- between poll and completion
+
+/// Posts frames of these numbers.
+fn begin_all<const N: usize>(net: &mut Raw<N>, numbers: std::ops::Range<u32>) -> Vec<(u16, Box<[u8]>)> {
+    let buffers = numbers.map(|number| with_header(net, &frame(900, number)));
+    let buffers: Vec<_> = buffers.collect();
+    buffers.into_iter().map(|buffer| (begin(net, &buffer).unwrap(), buffer)).collect()
+}
+
+/// What was told of stays that, and its slot nobody else's, whatever is posted before it is completed.
+#[test]
+fn a_token_is_told_until_it_is_completed() {
+    fn check<const N: usize>(kind: Kind) {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<N>(&card);
+        for round in 0..20 {
+            let (first, sent) = begin_all(&mut net, 0..1).remove(0);
+            assert_eq!(card.sent(), [frame(900, 0)]);
+            for _ in 0..3 {
+                assert_eq!(net.poll_transmit(), Some(first));
+                assert_eq!(net.can_send(), N > 1, "{}", kind.name);
+            }
+            let others = begin_all(&mut net, 1..N as u32);
+            assert!(others.iter().all(|(token, _)| *token != first && usize::from(*token) < N));
+            if round % 2 == 0 {
+                assert_eq!(net.poll_transmit(), Some(first));
+            }
+            assert!(!net.can_send());
+            let before = shares(&plug);
+            let more = with_header(&net, &frame(60, 0));
+            assert_eq!(begin(&mut net, &more), Err(Error::QueueFull), "{}", kind.name);
+            assert_eq!((shares(&plug), plug.live().1), ((before.0 + 1, before.1 + 1), N));
+            if round % 3 == 0 {
+                assert_eq!(net.poll_transmit(), Some(first));
+            }
+            assert_eq!(complete(&mut net, first, &sent), Ok(0));
+            assert_eq!(plug.live().1, N - 1);
+            assert!(net.can_send());
+            assert_eq!((net.poll_transmit(), complete(&mut net, first, &sent)), (None, Err(Error::NotReady)));
+            assert_eq!(card.sent(), (1..N as u32).map(|number| frame(900, number)).collect::<Vec<_>>());
+            for (token, buffer) in &others {
+                assert_eq!(net.poll_transmit(), Some(*token));
+                assert_eq!(complete(&mut net, *token, buffer), Ok(0));
+            }
+            assert_eq!((net.poll_transmit(), plug.live().1), (None, 0));
+        }
+    }
+    for kind in KINDS {
+        check::<1>(kind);
+        check::<2>(kind);
+        check::<16>(kind);
+    }
+}
+
+/// Others are completed first, in any order, and tokens that are nobody's are not.
+#[test]
+fn completing_others_than_the_one_told() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<8>(&card);
+        let mut random = Random(5);
+        for round in 0..200 {
+            let mut open = begin_all(&mut net, 0..6);
+            let mut done = Vec::new();
+            assert_eq!(card.sent().len(), 6);
+            while !open.is_empty() {
+                if random.below(2) == 0 {
+                    let told = net.poll_transmit().unwrap();
+                    assert!(open.iter().any(|(token, _)| *token == told), "{}: {told} is done", kind.name);
+                    assert_eq!(net.poll_transmit(), Some(told));
+                }
+                let free = (0..8).filter(|token| open.iter().all(|(other, _)| other != token));
+                for token in free.chain(done.iter().copied()).chain([8, 0x7fff, 0xffff]) {
+                    assert_eq!(complete(&mut net, token, &open[0].1), Err(Error::NotReady), "round {round}");
+                }
+                let (token, buffer) = open.swap_remove(random.below(open.len()));
+                assert_eq!((complete(&mut net, token, &buffer), plug.live().1), (Ok(0), open.len()));
+                done.push(token);
+            }
+            assert_eq!(net.poll_transmit(), None);
+        }
+        assert_eq!(net.stats().tx_lost, 0);
+    }
+}
+
+/// `send` beside a request that was told of, with buffers of its own that come back before it, between, and behind it.
+#[test]
+fn sending_beside_a_request_that_was_told_of() {
+    // Each bit is a request or a frame of `send`, in the order in which they are posted; none is all of one kind.
+    for (kind, order) in KINDS.into_iter().flat_map(|kind| (1..31).map(move |order| (kind, order))) {
+        for backwards in [false, true] {
+            let (plug, card) = machine(kind);
+            let mut net = raw::<8>(&card);
+            let mut open = Vec::new();
+            for number in 0..5 {
+                if order >> number & 1 != 0 {
+                    open.extend(begin_all(&mut net, number..number + 1));
+                } else {
+                    net.send(&frame(60, number)).unwrap();
+                }
+            }
+            while card.take() {}
+            while card.in_hand() != 0 {
+                card.finish(if backwards { card.in_hand() - 1 } else { 0 });
+            }
+            let requests = open.len();
+            for left in (1..=requests).rev() {
+                let told = net.poll_transmit().unwrap();
+                net.send(&frame(60, 9)).unwrap();
+                if left % 2 != 0 {
+                    assert_eq!(card.sent(), [frame(60, 9)]);
+                    net.send(&frame(2000, 8)).unwrap();
+                    net.send(&frame(3000, 7)).unwrap();
+                    assert_eq!(card.sent().len(), 2);
+                }
+                let place = open.iter().position(|(token, _)| *token == told).unwrap();
+                let (token, buffer) = open.swap_remove(place);
+                assert_eq!(complete(&mut net, token, &buffer), Ok(0), "{}: order {order:b}", kind.name);
+                assert_eq!(plug.live().1, left - 1);
+                card.sent();
+            }
+            assert_eq!(net.poll_transmit(), None);
+            assert!(net.can_send());
+            // All eight slots are there again.
+            let all = begin_all(&mut net, 0..8);
+            assert_eq!(card.sent().len(), 8);
+            assert!(all.iter().all(|(token, buffer)| complete(&mut net, *token, buffer) == Ok(0)));
+        }
+    }
+}
+
+/// What happens at random, and what must come of it.
+struct Told<const N: usize> {
+    net: Raw<N>, // goes before its machine
+    card: Arc<crate::Card>,
+    plug: crate::device::Plug,
+    random: Random,
+    /// Requests by token: the number of the frame, and its buffer.
+    open: Vec<Option<(u32, Box<[u8]>)>>,
+    /// Numbers of frames that the card has finished.
+    finished: Vec<u32>,
+    /// Frames of `send` that it has not.
+    copies: usize,
+    next: u32,
+}
+
+impl<const N: usize> Told<N> {
+    fn new(kind: Kind) -> Self {
+        let (plug, card) = machine(kind);
+        let net = raw(&card);
+        let open = (0..N).map(|_| None).collect();
+        Self { net, card, plug, random: Random(N as u64), open, finished: Vec::new(), copies: 0, next: 0 }
+    }
+
+    fn requests(&self) -> usize {
+        self.open.iter().flatten().count()
+    }
+
+    fn is_full(&self) -> bool {
+        self.requests() + self.copies == N
+    }
+
+    fn begin(&mut self) {
+        let buffer = with_header(&self.net, &frame(900, self.next));
+        let promised = self.net.can_send();
+        match begin(&mut self.net, &buffer) {
+            Ok(token) => {
+                let before = self.open[usize::from(token)].replace((self.next, buffer));
+                assert!(before.is_none(), "token {token} is given twice");
+                self.next += 1;
+            }
+            Err(error) => {
+                assert_eq!(error, Error::QueueFull);
+                assert!(self.is_full() && !promised);
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        if !self.is_full() && self.copies < COPIES {
+            self.net.send(&frame(60, self.next)).unwrap();
+            self.copies += 1;
+            self.next += 1;
+        }
+    }
+
+    fn finish(&mut self) {
+        while self.card.take() {}
+        if self.card.in_hand() != 0 {
+            let frame = self.card.finish(self.random.below(self.card.in_hand()));
+            self.copies -= usize::from(frame.len() == 60);
+            self.finished.push(number_of(&frame));
+        }
+    }
+
+    fn is_done(&self, token: usize) -> bool {
+        self.open[token].as_ref().is_some_and(|(number, _)| self.finished.contains(number))
+    }
+
+    fn poll(&mut self) {
+        match self.net.poll_transmit() {
+            Some(token) => {
+                assert!(self.is_done(token.into()));
+                assert_eq!(self.net.poll_transmit(), Some(token));
+                match self.random.below(4) {
+                    0 => self.complete(token.into()),
+                    1 => {
+                        // Where it takes frames of `send` back, another one may be the next.
+                        self.begin();
+                        assert!(self.net.poll_transmit().is_some_and(|token| self.is_done(token.into())));
+                    }
+                    _ => {}
+                }
+            }
+            None => assert!((0..N).all(|token| !self.is_done(token))),
+        }
+    }
+
+    fn complete(&mut self, token: usize) {
+        let is_done = self.is_done(token);
+        let unshared = shares(&self.plug).1;
+        let buffer = self.open[token].as_ref().map_or(&[][..], |(_, buffer)| buffer);
+        let outcome = complete(&mut self.net, token as u16, buffer);
+        assert_eq!(outcome, if is_done { Ok(0) } else { Err(Error::NotReady) });
+        assert_eq!(shares(&self.plug).1 - unshared, usize::from(is_done));
+        if is_done {
+            self.open[token] = None;
+        }
+    }
+
+    fn run(mut self) {
+        for _ in 0..3000 {
+            match self.random.below(8) {
+                0 | 1 => self.begin(),
+                2 => self.send(),
+                3 | 4 => self.finish(),
+                5 | 6 => self.poll(),
+                _ => {
+                    let token = self.random.below(N);
+                    self.complete(token);
+                }
+            }
+            assert_eq!(self.plug.live().1, self.requests());
+            assert!(!self.net.can_send() || !self.is_full());
+        }
+        assert!(self.next > 100 && self.net.stats().queues_broken == 0);
+        // The end finds some told, some that have come back, and some that have not.
+        let Self { plug, net, open, .. } = self;
+        drop(net);
+        assert_eq!(plug.live(), (0, 0));
+        drop(open);
+    }
+}
+
+#[test]
+fn what_was_told_beside_all_else() {
+    for kind in KINDS {
+        Told::<1>::new(kind).run();
+        Told::<2>::new(kind).run();
+        Told::<16>::new(kind).run();
+    }
+}
+
+/// The device is reset, whoever notices that it broke a rule: what it had sent before, and was told of, is no error.
+#[test]
+fn a_reset_beside_a_request_that_was_told_of() {
+    type Notice = fn(&mut Raw<8>, &crate::Card, &(u16, Box<[u8]>));
+    let notices: [(&str, Notice); 4] = [
+        ("another completion", |net, card, (token, buffer)| {
+            card.forge(TX, 77, 0);
+            assert_eq!(complete(net, *token, buffer), Err(Error::IoError));
+        }),
+        ("send", |net, card, (token, buffer)| {
+            card.forge(TX, 77, 0);
+            net.send(&frame(60, 5)).unwrap();
+            assert_eq!(complete(net, *token, buffer), Err(Error::IoError));
+        }),
+        ("receive", |net, card, (token, buffer)| {
+            let mut memory = vec![0; 1526];
+            let empty = offer(net, &mut memory).unwrap();
+            card.forge(RX, 77, 100);
+            assert_eq!(collect(net, empty, &mut memory), Err(Error::IoError));
+            assert_eq!(complete(net, *token, buffer), Err(Error::IoError));
+        }),
+        ("receive, and a request then", |net, card, (token, buffer)| {
+            let mut memory = vec![0; 1526];
+            let empty = offer(net, &mut memory).unwrap();
+            card.forge(RX, 77, 100);
+            assert_eq!(collect(net, empty, &mut memory), Err(Error::IoError));
+            for (new, sent) in begin_all(net, 20..23) {
+                assert_ne!(new, *token);
+                card.sent();
+                assert_eq!(complete(net, new, &sent), Ok(0));
+            }
+            assert_eq!(complete(net, *token, buffer), Err(Error::IoError));
+        }),
+    ];
+    for (kind, (name, notice)) in KINDS.into_iter().flat_map(|kind| notices.map(|notice| (kind, notice))) {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<8>(&card);
+        for round in 0..3 {
+            let open = begin_all(&mut net, 0..5);
+            for _ in 0..4 {
+                assert!(card.take());
+            }
+            // The first one is told of, the second one came later, two are with the card and one it has not seen.
+            card.finish(0);
+            assert_eq!(net.poll_transmit(), Some(open[0].0));
+            notice(&mut net, &card, &open[2]);
+            let before = plug.live().1;
+            if round == 1 {
+                assert!(net.poll_transmit().is_some());
+            }
+            assert_eq!(complete(&mut net, open[0].0, &open[0].1), Ok(0), "{}: {name}", kind.name);
+            for (token, buffer) in [&open[1], &open[3], &open[4]] {
+                assert_eq!(complete(&mut net, *token, buffer), Err(Error::IoError), "{}: {name}", kind.name);
+            }
+            assert_eq!((before, plug.live().1), (4, 0));
+            assert!(net.can_send());
+            let again = with_header(&net, &frame(60, 9));
+            let token = begin(&mut net, &again).unwrap();
+            assert!(card.sent().contains(&frame(60, 9)));
+            assert_eq!((net.poll_transmit(), complete(&mut net, token, &again)), (Some(token), Ok(0)));
+        }
+    }
+}
+
+/// Where the device does not confirm a reset, what it has sent before is the caller's all the same.
+#[test]
+fn a_reset_that_hangs_beside_a_request_that_was_told_of() {
+    for kind in [MODERN, LEGACY] {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<4>(&card);
+        let open = begin_all(&mut net, 0..3);
+        for _ in 0..3 {
+            assert!(card.take());
+        }
+        card.finish(0);
+        assert_eq!(net.poll_transmit(), Some(open[0].0));
+        card.change(|config| config.resets = 0);
+        card.forge(TX, 77, 0);
+        assert_eq!(complete(&mut net, open[1].0, &open[1].1), Err(Error::NotReady));
+        let more = with_header(&net, &frame(60, 9));
+        assert_eq!(begin(&mut net, &more), Err(Error::IoError));
+        assert_eq!(complete(&mut net, open[0].0, &open[0].1), Ok(0), "{}", kind.name);
+        assert_eq!((net.poll_transmit(), plug.live().1), (None, 2));
+        card.change(|config| config.resets = usize::MAX);
+        for (token, buffer) in &open[1..] {
+            assert_eq!(complete(&mut net, *token, buffer), Err(Error::IoError));
+        }
+        assert_eq!(plug.live().1, 0);
+    }
+}
+
+/// The end takes the buffer of a token that was told of back once, beside all others or alone.
+#[test]
+fn dropping_with_a_token_told() {
+    for (kind, count) in KINDS.into_iter().flat_map(|kind| [1, 2, 4].map(|count| (kind, count))) {
+        for more in 0..3 {
+            let (plug, card) = machine(kind);
+            let mut net = raw::<4>(&card);
+            let open = begin_all(&mut net, 0..count);
+            assert!(card.take());
+            card.finish(0);
+            assert_eq!(net.poll_transmit(), Some(open[0].0));
+            match more {
+                0 => {}
+                1 if count < 4 => net.send(&frame(60, 1)).unwrap(),
+                _ => assert_eq!(complete(&mut net, 9, &[]), Err(Error::NotReady)),
+            }
+            if more == 1 {
+                card.sent();
+                assert_eq!(net.poll_transmit(), Some(open[0].0));
+            }
+            drop(net);
+            assert_eq!((shares(&plug), plug.live()), ((count as usize, count as usize), (0, 0)), "{}", kind.name);
+        }
     }
 }
 
