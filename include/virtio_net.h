@@ -414,12 +414,11 @@ int32_t virtio_net_link(struct virtio_net *net);
  * virtio_net_tx_flush. */
 enum { VIRTIO_NET_NO_KICK = 1 /* see above */ };
 
-/* Of virtio_net_tx_post_one, for callers that have the transport themselves: a notification may be left to the caller, which
- * spares the way through the transport's table. */
+/* Of virtio_net_tx_post_one and virtio_net_tx_post_raw, for callers that have the transport themselves: a notification may be left
+ * to the caller, which spares the way through the transport's table. */
 enum {
-    VIRTIO_NET_OWN_KICK = 8,      /* flag: where the device wants to be notified, the result may say so; without HAS_HEADER, or
-                                     with NO_KICK, it never does. Else the driver has notified it by the table, as without the
-                                     flag; with NO_KICK nobody does */
+    VIRTIO_NET_OWN_KICK = 8,      /* flag: where the device wants to be notified, the result may say so. Else the driver has
+                                     notified it by the table, as without the flag; with NO_KICK nobody does */
     VIRTIO_NET_KICK_DUE = 0x10000 /* in the result, added to the slot (result & 0xffff): notify the device of queue 1, as the
                                      transport's `notify` does, before any other call of the groups transmit and whole. It is
                                      counted as made, memory is in order for it, and no call repeats it: left out, the frame
@@ -469,6 +468,10 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
  * VIRTIO_NET_PACKET_HAS_HEADER; VIRTIO_NET_OWN_KICK, with which VIRTIO_NET_KICK_DUE may be added to the slot. Errors: those of
  * virtio_net_tx_post. */
 int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
+                               uint64_t device_address, uint64_t cookie);
+
+/* virtio_net_tx_post_one with the flags HAS_HEADER and OWN_KICK, quicker in a direction without a pool. Errors: the same. */
+int32_t virtio_net_tx_post_raw(struct virtio_net *net, uint32_t queue_pair, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie);
 
 /* The lowest bit of the flags in a length_and_flags. */

@@ -916,6 +916,7 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
         return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
     struct virtio_slot *slots = net_rx_slots(net);
     uint16_t avail_index = ring->avail_index;
+    uint16_t next = (uint16_t)(avail_index + 1);
     uint16_t number = slots[avail_index & ring->slot_mask].order;
     struct virtio_slot *slot = &slots[number];
     if (VIRTIO_UNLIKELY(!slot_is_free(slot)))
@@ -929,7 +930,11 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
     descriptor->length = header_length + length;
     descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
     descriptor->next = 0;
-    return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, true, false, number);
+    ring_publish_next(ring, next);
+    /* The device is told when it has used all that it is known to know: here, or by ring_supply. */
+    if (VIRTIO_LIKELY(ring_is_supplied(ring)))
+        return number;
+    return ring_tell(ring, &net->device.transport, next, (state & VIRTIO_RING_EVENT) != 0, false, number);
 }
 
 int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags)

@@ -394,9 +394,10 @@ VIRTIO_INLINE bool can_take(const struct virtio_net *net, const void *frames, ui
 
 /* Whether frames in memory of the caller can be posted quickly: one descriptor is all, and the next free slot is at
  * avail_index. */
-VIRTIO_INLINE bool can_post(const struct virtio_ring *ring)
+VIRTIO_INLINE bool can_post(const struct virtio_ring *ring, uint8_t state)
 {
-    return ring_is_bare(ring) || (ring_is_plain(ring) && ring->layout == VIRTIO_LAYOUT_ONE && VIRTIO_LIKELY(ring->reserved == 0));
+    return (state & VIRTIO_RING_BARE) != 0 ||
+           ((state & VIRTIO_RING_PLAIN) != 0 && ring->layout == VIRTIO_LAYOUT_ONE && VIRTIO_LIKELY(ring->reserved == 0));
 }
 
 /* Fills the next descriptor, for a slot that is free, which it returns; negative where anything is unusual, which `transmit`
@@ -430,7 +431,8 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
 {
     uint32_t done = 0;
     uint64_t bytes = 0;
-    if (VIRTIO_LIKELY(net != NULL && packets != NULL && (queue_pair | (flags & ~TX_FLAGS)) == 0) && can_post(&net->tx.ring)) {
+    if (VIRTIO_LIKELY(net != NULL && packets != NULL && (queue_pair | (flags & ~TX_FLAGS)) == 0) &&
+        can_post(&net->tx.ring, flag_read(&net->tx.ring.usable))) {
         struct virtio_ring *ring = &net->tx.ring;
         for (; done < count; done++) {
             int32_t slot = post_external_quickly(net, &packets[done], ring->avail_index, ring->pooled);
@@ -446,68 +448,71 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
     return transmit(net, queue_pair, flags, packets, count, WAY_EXTERNAL, post_external, done, bytes);
 }
 
-/* The flags of virtio_net_tx_post_one, of the call and of the frame, stand in one word. None is a flag that a call returns: those
- * are refused. */
-_Static_assert((TX_FLAGS & (VIRTIO_NET_OWN_KICK | VIRTIO_NET_PACKET_HAS_HEADER)) == 0 &&
-                   (VIRTIO_NET_OWN_KICK & VIRTIO_NET_PACKET_HAS_HEADER) == 0,
+/* The flags of virtio_net_tx_post_one, of the call and of the frame. None is a flag that a call returns: those are refused. */
+#define POST_FLAGS (TX_FLAGS | (uint32_t)VIRTIO_NET_OWN_KICK | (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER)
+_Static_assert(TX_FLAGS + (uint32_t)VIRTIO_NET_OWN_KICK + (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER == POST_FLAGS,
                "one word for all");
 _Static_assert((VIRTIO_NET_OWN_KICK & (VIRTIO_NET_PACKET_EXTERNAL | VIRTIO_NET_PACKET_LOST)) == 0, "what take_one returns");
 _Static_assert(VIRTIO_NET_KICK_DUE >= VIRTIO_NET_MAX_SLOTS, "one word for a slot and this");
 
-/* Any frame in memory of the caller, by way of a packet. */
-static VIRTIO_NOINLINE int32_t post_packet(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
-                                           uint32_t length, uint64_t device_address, uint64_t cookie)
+static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
+                                       uint32_t length, uint64_t device_address, uint64_t cookie)
 {
     struct virtio_net_packet packet;
     net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
     uint32_t others = flags & ~(packet.flags | (uint32_t)VIRTIO_NET_OWN_KICK);
-    int32_t posted = virtio_net_tx_post(net, queue_pair, others, &packet, 1);
+    int32_t posted = transmit(net, queue_pair, others, &packet, 1, WAY_EXTERNAL, post_external, 0, 0);
     return posted < 0 ? posted : packet.slot;
-}
-
-/* A frame with its header, that is to be notified of, on a ring that can_post. */
-VIRTIO_INLINE int32_t post_with_header(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
-                                       uint32_t length, uint64_t device_address, uint64_t cookie, uint8_t state, bool pooled)
-{
-    struct virtio_ring *ring = &net->tx.ring;
-    struct virtio_net_packet packet;
-    net_describe_external(&packet, frame, length, device_address, cookie, (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
-    uint16_t avail_index = ring->avail_index;
-    int32_t slot = post_external_quickly(net, &packet, avail_index, pooled);
-    if (VIRTIO_UNLIKELY(slot < 0))
-        return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
-    if ((state & VIRTIO_RING_SETTLED) == 0 && ring->unsettled != 0) {
-        ring_hand_over(ring);
-        return finish(net, 0, slot, 1, length);
-    }
-    counter_add(&net->tx.frames, 1);
-    counter_add(&net->tx.bytes, length);
-    return ring_publish_next(ring, &net->device.transport, avail_index, (state & VIRTIO_RING_EVENT) != 0, false,
-                             (flags & VIRTIO_NET_OWN_KICK) != 0, slot);
-}
-
-/* The same on any ring that is not bare, or not settled. */
-static VIRTIO_NOINLINE int32_t post_otherwise(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
-                                              uint32_t length, uint64_t device_address, uint64_t cookie)
-{
-    const struct virtio_ring *ring = &net->tx.ring;
-    if (!can_post(ring))
-        return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
-    uint8_t state = flag_read(&ring->usable) & (uint8_t)~VIRTIO_RING_SETTLED;
-    return post_with_header(net, queue_pair, flags, frame, length, device_address, cookie, state, ring->pooled);
 }
 
 int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie)
 {
-    /* The quick ways are for who leaves neither the header nor the decision to notify to others. */
-    uint32_t unusual = (flags & ~(uint32_t)VIRTIO_NET_OWN_KICK) ^ (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER;
-    if (VIRTIO_UNLIKELY(net == NULL || frame == NULL || (queue_pair | unusual) != 0))
-        return post_packet(net, queue_pair, flags, frame, length, device_address, cookie);
-    uint8_t state = flag_read(&net->tx.ring.usable);
-    if ((state & VIRTIO_RING_SETTLED) == 0)
-        return post_otherwise(net, queue_pair, flags, frame, length, device_address, cookie);
-    return post_with_header(net, queue_pair, flags, frame, length, device_address, cookie, state, false);
+    if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~POST_FLAGS)) == 0)) {
+        struct virtio_ring *ring = &net->tx.ring;
+        uint8_t state = flag_read(&ring->usable);
+        if (can_post(ring, state)) {
+            struct virtio_net_packet packet;
+            net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
+            uint16_t avail_index = ring->avail_index;
+            int32_t slot = post_external_quickly(net, &packet, avail_index, (state & VIRTIO_RING_BARE) == 0);
+            if (VIRTIO_LIKELY(slot >= 0)) {
+                counter_add(&net->tx.frames, 1);
+                counter_add(&net->tx.bytes, length);
+                uint16_t next = (uint16_t)(avail_index + 1);
+                ring->avail_index = next;
+                if (VIRTIO_UNLIKELY(ring->unsettled != 0) || VIRTIO_UNLIKELY((flags & VIRTIO_NET_NO_KICK) != 0))
+                    return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, slot);
+                ring_publish_next(ring, next);
+                return ring_tell(ring, &net->device.transport, next, (state & VIRTIO_RING_EVENT) != 0,
+                                 (flags & VIRTIO_NET_OWN_KICK) != 0, slot);
+            }
+        }
+    }
+    return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
+}
+
+int32_t virtio_net_tx_post_raw(struct virtio_net *net, uint32_t queue_pair, uint8_t *frame, uint32_t length,
+                               uint64_t device_address, uint64_t cookie)
+{
+    const uint32_t flags = (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER | (uint32_t)VIRTIO_NET_OWN_KICK;
+    if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
+        return virtio_net_tx_post_one(net, queue_pair, flags, frame, length, device_address, cookie);
+    struct virtio_ring *ring = &net->tx.ring;
+    uint8_t state = flag_read(&ring->usable);
+    if (VIRTIO_UNLIKELY((state & VIRTIO_RING_SETTLED) == 0))
+        return virtio_net_tx_post_one(net, queue_pair, flags, frame, length, device_address, cookie);
+    struct virtio_net_packet packet;
+    net_describe_external(&packet, frame, length, device_address, cookie, (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
+    uint16_t avail_index = ring->avail_index;
+    uint16_t next = (uint16_t)(avail_index + 1);
+    int32_t slot = post_external_quickly(net, &packet, avail_index, false);
+    if (VIRTIO_UNLIKELY(slot < 0))
+        return virtio_net_tx_post_one(net, queue_pair, flags, frame, length, device_address, cookie);
+    counter_add(&net->tx.frames, 1);
+    counter_add(&net->tx.bytes, length);
+    ring_publish_next(ring, next);
+    return ring_tell(ring, &net->device.transport, next, (state & VIRTIO_RING_EVENT) != 0, true, slot);
 }
 
 int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,

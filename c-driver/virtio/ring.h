@@ -370,20 +370,21 @@ VIRTIO_INLINE int32_t ring_leave_kick(struct virtio_ring *ring, uint16_t publish
     return result | VIRTIO_NET_KICK_DUE;
 }
 
-/* ring_hand_over and vn_ring_publish in one, for whoever posts one buffer to a settled ring and has read avail_index: what the
- * ring knows is read once. Where the notification is left to the caller, `own`, the result may ask for it. A device that is
- * `lazily` told is told when it has used all that it is known to know: here, or by ring_supply. */
-VIRTIO_INLINE int32_t ring_publish_next(struct virtio_ring *ring, const struct virtio_transport *transport, uint16_t avail_index,
-                                        bool event_index, bool lazily, bool own, int32_t result)
+/* ring_hand_over, and what vn_ring_publish does first, for whoever posts one buffer to a settled ring and has read
+ * avail_index, which is `next` afterwards. */
+VIRTIO_INLINE void ring_publish_next(struct virtio_ring *ring, uint16_t next)
 {
-    uint16_t next = (uint16_t)(avail_index + 1);
     ring->avail_index = ring->published = next;
     shared_store_release16(ring->avail_idx, next);
-    if (lazily && VIRTIO_LIKELY(ring_is_supplied(ring)))
+}
+
+/* The rest. Where the notification is left to the caller, `own`, the result may ask for it. */
+VIRTIO_INLINE int32_t ring_tell(struct virtio_ring *ring, const struct virtio_transport *transport, uint16_t published,
+                                bool event_index, bool own, int32_t result)
+{
+    if (VIRTIO_LIKELY(!ring_decide(ring, event_index, published)))
         return result;
-    if (VIRTIO_LIKELY(!ring_decide(ring, event_index, next)))
-        return result;
-    return own ? ring_leave_kick(ring, next, result) : vn_ring_notify(ring, transport, result);
+    return own ? ring_leave_kick(ring, published, result) : vn_ring_notify(ring, transport, result);
 }
 
 /* Whoever has taken the last buffer that was used, as far as can be seen, tells the device of others where it may not know. */

@@ -408,9 +408,9 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     #[inline]
     fn try_post(&mut self, posting: Posting) -> i32 {
         let Posting { frame, length, device_address, cookie } = posting;
-        let (net, flags) = (handle(&mut self.net), VIRTIO_NET_PACKET_HAS_HEADER | VIRTIO_NET_OWN_KICK);
+        let net = handle(&mut self.net);
         // SAFETY: header and frame stay as they are until the token is completed, by the promise of each caller.
-        let code = unsafe { virtio_net_tx_post_one(net, 0, flags, frame, length, device_address, cookie) };
+        let code = unsafe { virtio_net_tx_post_raw(net, 0, frame, length, device_address, cookie) };
         if code >= VIRTIO_NET_KICK_DUE as i32 {
             notify_of_transmit(&mut *self.net.host().transport);
         }
