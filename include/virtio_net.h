@@ -685,6 +685,10 @@ VIRTIO_NET_PROMISE(sizeof(struct virtio_net_error_detail) == 32, "struct virtio_
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_queue_memory) == 40,
                    "struct virtio_net_queue_memory is not as in ffi/src/platform.rs");
 #if UINTPTR_MAX == 0xffffffffffffffff
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_reaped) == 16, "struct virtio_net_reaped is frozen");
+VIRTIO_NET_PROMISE(offsetof(struct virtio_net_reaped, cookie) == 8, "virtio_net_reaped.cookie");
+VIRTIO_NET_PROMISE(sizeof(struct virtio_net_taken) == 16, "struct virtio_net_taken is frozen");
+VIRTIO_NET_PROMISE(offsetof(struct virtio_net_taken, cookie) == 8, "virtio_net_taken.cookie");
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_dma) == 16, "struct virtio_net_dma is not as in ffi/src/platform.rs");
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_platform) == 88, "struct virtio_net_platform is not as in ffi/src/platform.rs");
 VIRTIO_NET_PROMISE(offsetof(struct virtio_net_platform, log) == 80, "virtio_net_platform.log");

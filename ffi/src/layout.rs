@@ -31,6 +31,8 @@ mod on_64_bits {
         rx_dropped_short 96, rx_dropped_long 104, rx_dropped_header 112, rx_lost 120, queues_broken 128,
         device_needs_reset 136, resets 144, interrupts 152, quarantined_bytes 160);
     promise!(virtio_net_error_detail, size 32, align 8, size 0, code 4, field 8, queue 12, found 16, wanted 24);
+    promise!(virtio_net_reaped, size 16, align 8, slot 0, length_and_flags 4, cookie 8);
+    promise!(virtio_net_taken, size 16, align 8, length 0, next 4, cookie 8);
     promise!(virtio_net_dma, size 16, align 8, address 0, device_address 8);
     promise!(virtio_net_queue_memory, size 40, align 8, queue 0, size 4, vector 8, flags 12, descriptors 16,
         driver_area 24, device_area 32);
