@@ -414,8 +414,8 @@ int32_t virtio_net_link(struct virtio_net *net);
  * virtio_net_tx_flush. */
 enum { VIRTIO_NET_NO_KICK = 1 /* see above */ };
 
-/* Of virtio_net_tx_post_one and virtio_net_tx_post_raw, for callers that have the transport themselves: a notification may be left
- * to the caller, which spares the way through the transport's table. */
+/* Of virtio_net_tx_post_one and virtio_net_tx_post_raw, for callers that have the transport themselves: a notification may be
+ * left to the caller, which spares the way through the transport's table. */
 enum {
     VIRTIO_NET_OWN_KICK = 8,      /* flag: where the device wants to be notified, the result may say so. Else the driver has
                                      notified it by the table, as without the flag; with NO_KICK nobody does */
@@ -684,11 +684,11 @@ VIRTIO_NET_PROMISE(sizeof(struct virtio_net_statistics) == 168, "struct virtio_n
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_error_detail) == 32, "struct virtio_net_error_detail has grown: keep the first size");
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_queue_memory) == 40,
                    "struct virtio_net_queue_memory is not as in ffi/src/platform.rs");
-#if UINTPTR_MAX == 0xffffffffffffffff
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_reaped) == 16, "struct virtio_net_reaped is frozen");
 VIRTIO_NET_PROMISE(offsetof(struct virtio_net_reaped, cookie) == 8, "virtio_net_reaped.cookie");
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_taken) == 16, "struct virtio_net_taken is frozen");
 VIRTIO_NET_PROMISE(offsetof(struct virtio_net_taken, cookie) == 8, "virtio_net_taken.cookie");
+#if UINTPTR_MAX == 0xffffffffffffffff
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_dma) == 16, "struct virtio_net_dma is not as in ffi/src/platform.rs");
 VIRTIO_NET_PROMISE(sizeof(struct virtio_net_platform) == 88, "struct virtio_net_platform is not as in ffi/src/platform.rs");
 VIRTIO_NET_PROMISE(offsetof(struct virtio_net_platform, log) == 80, "virtio_net_platform.log");

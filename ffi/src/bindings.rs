@@ -678,8 +678,8 @@ transport's `notify` does, before any other call of the groups transmit and whol
 counted as made, memory is in order for it, and no call repeats it: left out, the frame
 and those behind it may wait for ever*/
 pub const VIRTIO_NET_KICK_DUE: _bindgen_ty_8 = 65536;
-/** Of virtio_net_tx_post_one and virtio_net_tx_post_raw, for callers that have the transport themselves: a notification may be left
- to the caller, which spares the way through the transport's table.*/
+/** Of virtio_net_tx_post_one and virtio_net_tx_post_raw, for callers that have the transport themselves: a notification may be
+ left to the caller, which spares the way through the transport's table.*/
 pub type _bindgen_ty_8 = ::core::ffi::c_uint;
 /// see above
 pub const VIRTIO_NET_REAPED_FLAGS: _bindgen_ty_9 = 30;

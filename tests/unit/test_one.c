@@ -902,7 +902,7 @@ static void bad_headers(void **state)
     }
 }
 
-/* ------------------------------------------------------------------------------------------ taken back in one call, and put back */
+/* --------------------------------------------------------------------------------------- taken back in one call, and put back */
 
 static const struct virtio_net_reaped nothing;
 
@@ -1442,7 +1442,7 @@ static void put_back_before_a_stop(void **state)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------- against a list of the states */
+/* ----------------------------------------------------------------------------------------------- against a list of the states */
 
 /* Slots in an order: of those that are free that in which they became it, of those the device has that in which they were posted,
  * of those it has used that in which it did, of those that are held that in which they are told. */

@@ -188,8 +188,8 @@ impl<N: RawNet> RawPath<N> {
         path
     }
 
-    /// Posts every spare buffer to be received into. A function of its own whatever the driver, as those that the path consists of,
-    /// so that what is around the driver's calls is the same for each.
+    /// Posts every spare buffer to be received into. A function of its own whatever the driver, as those that the path consists
+    /// of, so that what is around the driver's calls is the same for each.
     #[inline(never)]
     fn repost(&mut self) {
         while let Some(index) = self.spare.pop() {
