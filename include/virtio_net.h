@@ -519,8 +519,8 @@ struct virtio_net_reaped virtio_net_tx_reap_one(struct virtio_net *net, uint32_t
 
 /* Undoes the last call of virtio_net_tx_reap_one: the frame that it returned is held again, as if virtio_net_tx_next had told its
  * slot, and virtio_net_tx_take, virtio_net_tx_take_one or virtio_net_tx_reap returns it once more. Until then no post gets that
- * slot. Works in every state but closed. Errors: SLOT where it is not the slot that became free last; UNSUPPORTED in a direction
- * with a pool. */
+ * slot. Not after a stop, which brings the free slots in order. Works in every state but closed. Errors: SLOT where it is not
+ * the slot that became free last, as far as that can be told; UNSUPPORTED in a direction with a pool. */
 int32_t virtio_net_tx_unreap(struct virtio_net *net, uint32_t queue_pair, const struct virtio_net_reaped *reaped);
 
 /* Directions (VIRTIO_NET_IRQ_*) in which a call is due. For receive, rx_peek or receive: a frame waits, or the queue is about to

@@ -982,8 +982,8 @@ unsafe extern "C" {
     ) -> virtio_net_reaped;
     /** Undoes the last call of virtio_net_tx_reap_one: the frame that it returned is held again, as if virtio_net_tx_next had told its
  slot, and virtio_net_tx_take, virtio_net_tx_take_one or virtio_net_tx_reap returns it once more. Until then no post gets that
- slot. Works in every state but closed. Errors: SLOT where it is not the slot that became free last; UNSUPPORTED in a direction
- with a pool.*/
+ slot. Not after a stop, which brings the free slots in order. Works in every state but closed. Errors: SLOT where it is not
+ the slot that became free last, as far as that can be told; UNSUPPORTED in a direction with a pool.*/
     pub fn virtio_net_tx_unreap(
         net: *mut virtio_net,
         queue_pair: u32,

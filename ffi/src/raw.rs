@@ -209,7 +209,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         })
     }
 
-    /// The token of a request that the device has completed, if there is one. It stays that until [`Self::transmit_complete`].
+    /// The token of a request that the device has completed, if there is one. It stays that until [`Self::transmit_complete`], or
+    /// until another call takes a request back.
     #[inline]
     pub fn poll_transmit(&mut self) -> Option<u16> {
         if !self.told.is_some() {
@@ -361,6 +362,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         if code != VIRTIO_NET_ERROR_NEEDS_RESET && code != VIRTIO_NET_ERROR_STATE {
             return code;
         }
+        self.leave_known();
         if let Err(error) = self.net.recover() {
             return error.code();
         }
@@ -451,10 +453,15 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         unsafe { virtio_net_rx_post_one(handle(&mut self.net), 0, 0, frame, length, device_address, cookie) }
     }
 
-    /// Resets a device that broke a rule, or did not confirm its reset when it was asked last.
-    fn reset(&mut self) -> Reset {
+    /// What is known here of tokens does not outlive a reset.
+    fn leave_known(&mut self) {
         self.leave_told();
         self.filled = -1;
+    }
+
+    /// Resets a device that broke a rule, or did not confirm its reset when it was asked last.
+    fn reset(&mut self) -> Reset {
+        self.leave_known();
         // SAFETY: the handle is that of a driver.
         match unsafe { virtio_net_stop(handle(&mut self.net)) } {
             VIRTIO_NET_ERROR_STATE => Reset::Before,

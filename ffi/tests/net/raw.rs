@@ -1180,3 +1180,32 @@ fn a_panic_of_the_transport_is_not_caught() {
     assert!(said.contains("the transport's own panic") && said.contains("cannot unwind"), "{said}");
     assert!(!output.status.success() && !said.contains("went on"), "{said}");
 }
+/// A request that was told of while a reset was pending stays its owner's where a receive buffer brings the device up again.
+#[test]
+fn receiving_revives_beside_a_request_that_was_told_of() {
+    for kind in [MODERN, LEGACY] {
+        let (plug, card) = machine(kind);
+        let mut memory = vec![0; 1526];
+        let mut net = raw::<4>(&card);
+        let open = begin_all(&mut net, 0..3);
+        for _ in 0..3 {
+            assert!(card.take());
+        }
+        card.finish(0);
+        card.change(|config| config.resets = 0);
+        card.forge(TX, 77, 0);
+        assert_eq!(complete(&mut net, open[1].0, &open[1].1), Err(Error::NotReady));
+        assert_eq!(net.poll_transmit(), Some(open[0].0));
+        card.change(|config| config.resets = usize::MAX);
+        offer(&mut net, &mut memory).unwrap();
+        let (token, sent) = begin_all(&mut net, 3..4).remove(0);
+        assert!(open.iter().all(|(other, _)| *other != token), "{}: token {token} is given twice", kind.name);
+        assert_eq!(complete(&mut net, open[0].0, &open[0].1), Ok(0), "{}", kind.name);
+        for (other, buffer) in &open[1..] {
+            assert_eq!(complete(&mut net, *other, buffer), Err(Error::IoError));
+        }
+        assert_eq!((card.sent().len(), complete(&mut net, token, &sent)), (1, Ok(0)));
+        drop(net);
+        assert_eq!(plug.live(), (0, 0));
+    }
+}
