@@ -774,14 +774,17 @@ VIRTIO_SMALL int32_t virtio_net_tx_take_one(struct virtio_net *net, uint32_t que
     return (int32_t)packet.flags;
 }
 
-/* Where nothing is as the quick way wants it. */
+/* Of a slot's length: what its owner is told. */
+#define TOLD (VIRTIO_SLOT_EXTERNAL | VIRTIO_SLOT_LOST | VIRTIO_SLOT_LENGTH)
+
+/* Anything but the oldest frame of a bare ring, held or come back alone. */
 static VIRTIO_NOINLINE struct virtio_net_reaped reap_one_slowly(struct virtio_net *net, uint32_t queue_pair)
 {
     struct virtio_net_reaped reaped = {.slot = virtio_net_tx_next(net, queue_pair)};
     if (reaped.slot < 0)
         return reaped;
     struct virtio_ring *ring = &net->tx.ring;
-    reaped.length_and_flags = ring_slots(ring)[reaped.slot].length & ~(VIRTIO_SLOT_CHUNK_PAGES << VIRTIO_SLOT_CHUNK_SHIFT);
+    reaped.length_and_flags = ring_slots(ring)[reaped.slot].length & TOLD;
     struct virtio_net_packet packet;
     vn_net_hand_out(ring, (uint16_t)reaped.slot, &packet);
     reaped.cookie = packet.cookie;
@@ -851,8 +854,7 @@ VIRTIO_SMALL int32_t virtio_net_tx_unreap(struct virtio_net *net, uint32_t queue
     uint16_t last = (uint16_t)(ring_first_held(ring) - 1);
     if (ring_free(ring) == 0 || !ring_slot_in(ring, slots, (uint32_t)reaped->slot, last, 1))
         return VIRTIO_NET_ERROR_SLOT;
-    slots[reaped->slot].length =
-        VIRTIO_SLOT_EXTERNAL | (reaped->length_and_flags & ~(VIRTIO_SLOT_CHUNK_PAGES << VIRTIO_SLOT_CHUNK_SHIFT));
+    slots[reaped->slot].length = VIRTIO_SLOT_EXTERNAL | (reaped->length_and_flags & TOLD);
     ring->held++;
     return VIRTIO_NET_SUCCESS;
 }
