@@ -650,8 +650,8 @@ enum {
 /* Asks for an interrupt at the next completion of the directions in `which`. Returns the directions that have completions
  * waiting: those may never interrupt, so handle them now. After an interrupt the driver asks for the next one by itself, in
  * the call that comes to the end of the queue: receive, receive_burst or rx_peek until it returns 0 or less than asked for, or
- * until virtio_net_rx_ready returns 0; rx_take_one until that or virtio_net_rx_next returns NOT_READY; and tx_reap once.
- * flags: 0. Group: that of each direction named (transmit, receive). Errors: as transmit. */
+ * until virtio_net_rx_ready returns 0; rx_take_one until that or virtio_net_rx_next returns NOT_READY; tx_reap once, tx_reap_one
+ * and tx_next until NOT_READY. flags: 0. Group: that of each direction named (transmit, receive). Errors: as transmit. */
 int32_t virtio_net_irq_enable(struct virtio_net *net, uint32_t queue_pair, uint32_t which, uint32_t flags);
 
 /* Asks for none. Group and errors: likewise. */

@@ -419,20 +419,11 @@ bool vn_ring_is_waited_for(const struct virtio_ring *ring) VIRTIO_HIDDEN;
 
 /* Asks for an interrupt at the next completion, and tells whether there is one already. */
 bool vn_ring_arm(struct virtio_ring *ring) VIRTIO_HIDDEN;
-/* The same of a bare ring that asks for interrupts already, which only the event index takes back with each, but for the look.
- * `next`: the counter of the next completion. */
+/* The same of a bare ring that asks for interrupts already, which only the event index takes back with each, but for the look:
+ * whoever sleeps afterwards has looked behind a full barrier. `next`: the counter of the next completion. */
 VIRTIO_INLINE void ring_rearm(struct virtio_ring *ring, uint16_t slot_mask, uint16_t next)
 {
     shared_store16(&ring_avail(ring)->ring[(uint32_t)slot_mask + 1], next);
-}
-
-/* The look. `idle`: nothing is in flight, so that none can come before what is posted next, which the device sees after that. */
-VIRTIO_INLINE bool ring_has_missed(struct virtio_ring *ring, uint16_t next, bool idle)
-{
-    if (VIRTIO_LIKELY(idle))
-        return false;
-    barrier_full();
-    return VIRTIO_UNLIKELY(shared_load16(ring->used_idx) != next);
 }
 
 /* Asks for no interrupt. */
