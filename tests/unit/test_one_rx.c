@@ -3,6 +3,11 @@
  * between calls (used.idx as it was seen last), what it tells of the next frame, and a device that is told of buffers as late as
  * can be.
  */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+
 #include "harness.h"
 
 enum { BUFFERS = 512, BUFFER_BYTES = 1664, FRONT = 64, ROOM = BUFFER_BYTES - FRONT, MOST = 32768 };
@@ -824,9 +829,387 @@ static void refusals(void **state)
     }
 }
 
+/* ----------------------------------------------------------------------------------------------- a device that is told late */
+
+/* A device that knows no more buffers than it must, and does one thing at a time, between and within the calls of the driver: it
+ * fills a buffer that it knows of; where it knows of none it looks for new ones; where there are none it asks for a
+ * notification, looks once more, and sleeps (2.7.10). A notification that came before it asked wakes it no more. */
+struct sleeper {
+    struct play *p;
+    enum { AWAKE, ASKED, ASLEEP } state;
+    bool event_index;
+    bool quiet;         /* without the event index: says that it wants no notification while it is awake */
+    uint32_t pace;      /* how often it comes to its turn within a call of the driver; 0: never */
+    uint64_t notified;  /* when it asked */
+    uint64_t decisions; /* of the driver: looks at what the device wants */
+    uint64_t slept;     /* times */
+};
+
+static uint64_t notifications(const struct play *p)
+{
+    return p->f->model->queue[MODEL_RX].notifications;
+}
+
+static void wake(struct sleeper *s)
+{
+    s->state = AWAKE;
+    if (!s->event_index)
+        model_set_used_flags(s->p->f->model, MODEL_RX, s->quiet);
+}
+
+static void fill_known(struct sleeper *s)
+{
+    struct play *p = s->p;
+    struct model *model = p->f->model;
+    struct model_queue *queue = &model->queue[MODEL_RX];
+    struct model_buffer buffer = *queue_pending(queue, 0);
+    uint32_t header = info_of(p->f).header_length;
+    uint64_t seed = p->filled_end;
+    uint8_t bytes[12 + FRAME_MIN] = {0};
+    uint32_t at = 0;
+    frame_fill(bytes + header, FRAME_MIN, seed);
+    for (uint32_t i = 0; i < buffer.parts && at < header + FRAME_MIN; i++) {
+        uint32_t left = header + FRAME_MIN - at;
+        uint32_t part = left < buffer.part[i].bytes ? left : buffer.part[i].bytes;
+        memcpy(buffer.part[i].at, bytes + at, part);
+        at += part;
+    }
+    note(p, buffer.head, FRAME_MIN, seed);
+    queue_forget(queue, 0);
+    model_push_used(model, MODEL_RX, buffer.head, at);
+}
+
+static void step(struct sleeper *s)
+{
+    struct model *model = s->p->f->model;
+    struct model_queue *queue = &model->queue[MODEL_RX];
+    switch (s->state) {
+    case AWAKE:
+        if (queue->pending_count != 0) {
+            fill_known(s);
+        } else if (queue_take(model, MODEL_RX) == 0) {
+            s->notified = notifications(s->p);
+            if (s->event_index)
+                model_set_avail_event(model, MODEL_RX, queue->avail_taken);
+            else
+                model_set_used_flags(model, MODEL_RX, 0);
+            s->state = ASKED;
+        }
+        break;
+    case ASKED:
+        if (model_avail_index(model, MODEL_RX) != queue->avail_taken) {
+            wake(s);
+        } else {
+            s->slept++;
+            s->state = ASLEEP;
+        }
+        break;
+    default:
+        if (notifications(s->p) != s->notified)
+            wake(s);
+    }
+}
+
+static void steps_within(struct model *model, volatile void *address, unsigned width)
+{
+    struct sleeper *s = model->word;
+    int64_t offset = model_used_offset(model, MODEL_RX, address);
+    (void)width;
+    s->decisions += offset == (s->event_index ? 4 + 8 * (int64_t)model->queue[MODEL_RX].size : 0);
+    for (uint32_t left = s->pace != 0 && choose(s->p, s->pace) == 0 ? choose(s->p, 6) + 1 : 0; left > 0; left--)
+        step(s);
+}
+
+static void begin_sleeper(struct sleeper *s, struct fixture *f, uint32_t size, unsigned round)
+{
+    begin(&play, f, size, round % ROUNDS);
+    play.armed = false;
+    *s = (struct sleeper){.p = &play, .state = ASLEEP, .quiet = (round & 16) != 0, .pace = 3};
+    s->event_index = (info_of(f).features & MODEL_FEATURE(EVENT_IDX)) != 0;
+    f->model->word = s;
+    f->model->no_poll = true;
+    f->model->on_fetch = steps_within;
+}
+
+/* The driver's side: it takes what it can, and then waits, by virtio_net_rx_next or for an interrupt. */
+enum { BY_NEXT, BY_READY, BY_PEEK, WAYS };
+
+/* Returns whether nothing more can be taken. `most`: so many frames. */
+static bool take_all(struct play *p, uint32_t way, uint32_t most)
+{
+    for (;;) {
+        if (way == BY_READY ? virtio_net_rx_ready(p->f->net, 0) == 0 : way == BY_NEXT && virtio_net_rx_next(p->f->net, 0) < 0)
+            return true;
+        if (most-- == 0)
+            return false;
+        if (way == BY_PEEK) {
+            struct virtio_net_packet packet;
+            int32_t got = virtio_net_rx_peek(p->f->net, 0, 0, &packet, 1);
+            if (got == 0)
+                return true;
+            assert_int_equal(got, 1);
+            came(p, (int32_t)packet.length, packet.cookie);
+            assert_int_equal(virtio_net_rx_take(p->f->net, 0, &packet), VIRTIO_NET_SUCCESS);
+            ended(p, packet.slot);
+        } else {
+            int32_t next = take(p).next;
+            while (next >= 0 && most > 0) {
+                most--;
+                next = take(p).next;
+            }
+        }
+    }
+}
+
+/* No buffer is posted any more: the device fills all that are, or it sleeps for ever. */
+static void all_come(struct sleeper *s, uint32_t way)
+{
+    struct play *p = s->p;
+    bool idle = false;
+    uint64_t before = 0;
+    for (uint32_t turn = 0; p->spares != p->size; turn++) {
+        if (turn == 4000)
+            fail_msg("the device sleeps, and %u buffers are posted: frame %llu", p->size - p->spares,
+                     (unsigned long long)p->taken);
+        if (!idle || !p->interrupts || interrupts(p) != before) {
+            before = interrupts(p);
+            idle = take_all(p, way, MOST);
+        }
+        step(s);
+    }
+}
+
+static void told_in_time(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t sizes[] = {1, 2, 16, 64};
+    static struct sleeper s;
+    for (uint32_t i = 0; i < 4; i++)
+        for (unsigned round = 0; round < 2 * ROUNDS; round++)
+            for (uint32_t way = 0; way < WAYS; way++) {
+                begin_sleeper(&s, f, sizes[i], round);
+                play.steps = mix(round, way);
+                for (uint32_t turn = 0; turn < LONG_RUN(300); turn++) {
+                    bool flush = false;
+                    s.pace = choose(&play, 6);
+                    for (uint32_t act = choose(&play, 40); act > 0; act--) {
+                        uint32_t what = choose(&play, 8);
+                        if (what < 3) {
+                            flush |= what == 0 && choose(&play, 4) == 0;
+                            for (uint32_t left = choose(&play, 4); left > 0 && play.spares > 0; left--)
+                                (void)post(&play, flush ? VIRTIO_NET_NO_KICK : 0);
+                        } else if (what < 5) {
+                            (void)take_all(&play, way, choose(&play, 5));
+                        } else {
+                            for (uint32_t left = choose(&play, 8); left > 0; left--)
+                                step(&s);
+                        }
+                    }
+                    if (flush)
+                        assert_in_range(virtio_net_rx_flush(f->net, 0, 0), 0, 1);
+                    all_come(&s, way);
+                }
+                assert_true(s.slept > 0);
+                f->model->on_fetch = NULL;
+                if (way == BY_PEEK) /* which repeats notifications of its own accord */
+                    take_down(f);
+                else
+                    finish(&play);
+            }
+}
+
+/* The shortest way to sleep for ever, step by step: a buffer is posted while the device is known to have one, which it has used
+ * already and which the driver takes only then. */
+static void told_at_the_end_of_a_batch(void **state)
+{
+    struct fixture *f = *state;
+    static struct sleeper s;
+    for (unsigned round = 0; round < 2 * ROUNDS; round++)
+        for (uint32_t bad = 0; bad < 2; bad++) {
+            begin_sleeper(&s, f, 16, round);
+            s.pace = 0;
+            for (uint32_t turn = 0; turn < 100; turn++) {
+                (void)post(&play, 0);
+                for (uint32_t i = 0; i < 8; i++)
+                    step(&s);
+                assert_int_equal(s.state, ASLEEP);
+                assert_int_equal(waiting(&play), 1);
+                if (bad != 0) { /* the general way */
+                    uint32_t none = 0;
+                    memcpy(element_at(&play, turn * 2) + 4, &none, sizeof none);
+                    oldest(&play)->length = 0;
+                }
+                (void)post(&play, 0);
+                (void)take(&play);
+                for (uint32_t i = 0; i < 8; i++)
+                    step(&s);
+                assert_int_equal(waiting(&play), 1);
+                (void)take(&play);
+            }
+            f->model->on_fetch = NULL;
+            finish(&play);
+        }
+}
+
+/* A full ring, and a device that never comes to its end: it is told, or asked, once for many buffers. */
+static void told_seldom(void **state)
+{
+    struct fixture *f = *state;
+    static struct sleeper s;
+    for (unsigned round = 0; round < 8; round++) {
+        begin_sleeper(&s, f, 256, round);
+        bool quick = (info_of(f).features & (MODEL_FEATURE(VERSION_1) | MODEL_FEATURE(ANY_LAYOUT))) != 0 &&
+                     f->platform == &model_platform_coherent;
+        s.pace = 0;
+        post_all(&play);
+        for (uint32_t i = 0; i < 600; i++) { /* until the available ring is written no more */
+            step(&s);
+            (void)take_all(&play, BY_NEXT, MOST);
+            post_all(&play);
+        }
+        uint64_t told = notifications(&play);
+        uint64_t taken = play.taken;
+        s.decisions = 0;
+        while (play.taken < taken + 256 * 40) {
+            for (uint32_t i = choose(&play, 40); i > 0; i--)
+                step(&s);
+            (void)take_all(&play, BY_NEXT, MOST);
+            post_all(&play);
+        }
+        if (quick) {
+            assert_in_range(notifications(&play) - told, 0, 80);
+            /* A device that has the event index says nothing while it is awake, and is looked at for each buffer. */
+            assert_in_range(s.decisions, 0, s.event_index ? 256 * 40 * 2 : 80);
+        }
+        f->model->on_fetch = NULL;
+        finish(&play);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- a device with its own thread */
+
+/* One run: how far the device is. What the threads share besides the rings is counted by relaxed atomics, which order nothing. */
+struct race {
+    struct play *p;
+    struct timespec start;
+    uint64_t frames;
+    atomic_bool stop, late;
+    uint64_t slept;
+};
+
+enum { LIMIT_SECONDS = 100 };
+
+static bool expired(struct race *race)
+{
+    struct timespec now;
+    (void)sched_yield();
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec - race->start.tv_sec > LIMIT_SECONDS)
+        atomic_store(&race->late, true);
+    return atomic_load_explicit(&race->late, memory_order_relaxed) || atomic_load_explicit(&race->stop, memory_order_relaxed);
+}
+
+static void jitter(uint64_t seed)
+{
+    for (volatile uint32_t spins = (uint32_t)(mix(seed, 5) % 200); spins > 0;)
+        spins = spins - 1;
+}
+
+static uint64_t told(const struct model *model)
+{
+    return atomic_load_explicit(&model->queue[MODEL_RX].notifications, memory_order_relaxed);
+}
+
+/* Fills what it has, looks, asks, looks once more, and sleeps until a notification comes. */
+static void *device_thread(void *argument)
+{
+    struct race *race = argument;
+    struct model *model = race->p->f->model;
+    uint8_t frame[FRAME_MIN];
+    uint64_t filled = 0;
+    while (filled < race->frames && !expired(race)) {
+        uint64_t before = told(model);
+        while (filled < race->frames) {
+            frame_fill(frame, FRAME_MIN, filled);
+            if (!model_rx_deliver(model, frame, FRAME_MIN))
+                break;
+            filled++;
+            if (filled % 3 == 0)
+                jitter(filled);
+        }
+        if (queue_want_notification(model, MODEL_RX))
+            continue;
+        race->slept++;
+        while (told(model) == before && !expired(race))
+            continue;
+    }
+    return NULL;
+}
+
+/* The driver keeps some buffers back, and posts them one by one, each behind what it took. */
+static const char *race_driver(struct race *race, uint32_t posted)
+{
+    struct play *p = race->p;
+    int32_t next = -1;
+    uint32_t out = 0;
+    for (uint64_t taken = 0; taken < race->frames;) {
+        while (out < posted) {
+            uint32_t buffer = p->spare[p->spares - 1];
+            int32_t slot = try_post(p, 0, buffer);
+            assert_true(slot >= 0);
+            own(p, (uint32_t)slot);
+            out++;
+        }
+        for (uint32_t looks = 0; next < 0; looks++) {
+            next = virtio_net_rx_next(p->f->net, 0);
+            if (next < 0 && looks > 2000 && expired(race))
+                return "the device sleeps, or the driver missed a frame";
+        }
+        for (uint32_t most = (uint32_t)(mix(taken, 9) % (posted + 1)); next >= 0; most--) {
+            uint32_t buffer = p->buffer_of[next];
+            struct virtio_net_taken now = virtio_net_rx_take_next(p->f->net, 0, (uint32_t)next);
+            if (!frame_matches(frame_of(p, buffer), (uint32_t)now.length, FRAME_MIN, taken) || now.cookie != cookie_of(buffer))
+                return "a frame is not the one that the device filled in";
+            ended(p, (uint32_t)next);
+            taken++;
+            out--;
+            next = now.next;
+            if (most == 0)
+                break;
+        }
+        jitter(taken);
+    }
+    return NULL;
+}
+
+static void no_wake_up_is_lost(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t depths[] = {1, 2, 5, 16};
+    for (uint32_t i = 0; i < 4; i++) {
+        struct race race = {.p = &play, .frames = LONG_RUN(50000u)};
+        pthread_t device;
+        begin(&play, f, 16, 0);
+        f->model->threaded = true;
+        f->model->on_violation = NULL;
+        (void)clock_gettime(CLOCK_MONOTONIC, &race.start);
+        assert_int_equal(pthread_create(&device, NULL, device_thread, &race), 0);
+        const char *wrong = race_driver(&race, depths[i]);
+        atomic_store(&race.stop, true);
+        assert_int_equal(pthread_join(device, NULL), 0);
+        f->model->threaded = false;
+        if (wrong != NULL)
+            fail_msg("%u buffers: %s", depths[i], wrong);
+        assert_true(race.slept > 0);
+        assert_int_equal(atomic_load(&f->model->violations), 0);
+        take_down(f);
+    }
+}
+
 TEST_PROGRAM(OVER_VARIANTS(every_way_at_once), OVER_VARIANTS(across_the_wrap), LEGACY_ONLY(in_chains),
              OVER_VARIANTS(no_interrupts), OVER_VARIANTS(a_burst_is_told), OVER_VARIANTS(what_was_seen_grows_old),
              OVER_VARIANTS(a_stop_forgets), OVER_VARIANTS(an_index_that_cannot_be),
              OVER_VARIANTS(an_index_beyond_what_was_posted), OVER_VARIANTS(an_id_that_changes),
              OVER_VARIANTS(elements_are_read_once), OVER_VARIANTS(after_a_bad_frame), OVER_VARIANTS(needs_reset),
-             OVER_VARIANTS(refusals))
+             OVER_VARIANTS(refusals), OVER_VARIANTS(told_in_time), OVER_VARIANTS(told_at_the_end_of_a_batch),
+             OVER_VARIANTS(told_seldom), OVER_VARIANTS(no_wake_up_is_lost))
