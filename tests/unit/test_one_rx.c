@@ -1212,4 +1212,4 @@ TEST_PROGRAM(OVER_VARIANTS(every_way_at_once), OVER_VARIANTS(across_the_wrap), L
              OVER_VARIANTS(an_index_beyond_what_was_posted), OVER_VARIANTS(an_id_that_changes),
              OVER_VARIANTS(elements_are_read_once), OVER_VARIANTS(after_a_bad_frame), OVER_VARIANTS(needs_reset),
              OVER_VARIANTS(refusals), OVER_VARIANTS(told_in_time), OVER_VARIANTS(told_at_the_end_of_a_batch),
-             OVER_VARIANTS(told_seldom), OVER_VARIANTS(no_wake_up_is_lost))
+             OVER_VARIANTS(told_seldom), IN_VARIANT(no_wake_up_is_lost, 0), IN_VARIANT(no_wake_up_is_lost, 3))

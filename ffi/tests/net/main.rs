@@ -16,6 +16,7 @@ mod bursts;
 mod hostile;
 mod interrupts;
 mod raw;
+mod raw_receive;
 mod receive;
 mod smoltcp_peer;
 mod split;
