@@ -224,6 +224,35 @@ fn nothing_is_known_after_a_reset() {
     }
 }
 
+/// A card that does not confirm its reset may still write all it has: nothing is told that could not be completed.
+#[test]
+fn nothing_is_known_while_a_reset_hangs() {
+    for kind in KINDS {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<4>(&card);
+        let mut memory = buffers::<4>();
+        for buffer in &mut memory {
+            offer(&mut net, buffer).unwrap();
+        }
+        assert!(card.deliver(&frame(60, 1)) && card.deliver(&frame(60, 2)));
+        expect(&mut net, &mut memory, &frame(60, 1));
+        assert_eq!(poll(&net), Some(1));
+        card.change(|config| config.resets = 0);
+        card.forge(TX, 77, 0);
+        assert_eq!(net.poll_transmit(), None);
+        for _ in 0..3 {
+            assert_eq!(poll(&net), None, "{}", kind.name);
+            assert_eq!(collect(&mut net, 1, &mut memory[1]), Err(Error::NotReady));
+        }
+        assert_eq!(plug.live().1, 3);
+        card.change(|config| config.resets = usize::MAX);
+        for token in [1, 2, 3] {
+            assert_eq!(collect(&mut net, token, &mut memory[usize::from(token)]), Err(Error::IoError));
+        }
+        assert_eq!((poll(&net), plug.live().1), (None, 0));
+    }
+}
+
 /// The element of a buffer that is known to be next names another one suddenly: a wrong token once, and then the truth.
 #[test]
 fn an_element_that_changes() {
