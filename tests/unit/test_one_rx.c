@@ -1051,6 +1051,37 @@ static void told_at_the_end_of_a_batch(void **state)
         }
 }
 
+/* The same by virtio_net_rx_peek after virtio_net_rx_post, from a caller that peeks only where there is something. */
+static void told_by_the_quick_peek(void **state)
+{
+    struct fixture *f = *state;
+    static struct sleeper s;
+    for (unsigned round = 0; round < 2 * ROUNDS; round++) {
+        begin_sleeper(&s, f, 16, round);
+        s.pace = 0;
+        post_burst(&play, 1);
+        all_come(&s, BY_NEXT);
+        for (uint32_t turn = 0; turn < 100; turn++) {
+            (void)post(&play, 0);
+            for (uint32_t i = 0; i < 8; i++)
+                step(&s);
+            assert_int_equal(s.state, ASLEEP);
+            (void)post(&play, 0);
+            while (virtio_net_rx_ready(f->net, 0) > 0) {
+                peek(&play, 4);
+                let_go(&play, 0, true);
+            }
+            for (uint32_t i = 0; i < 8; i++)
+                step(&s);
+            if (waiting(&play) != 1)
+                fail_msg("the device sleeps, and a buffer is posted: turn %u", turn);
+            (void)take(&play);
+        }
+        f->model->on_fetch = NULL;
+        finish(&play);
+    }
+}
+
 /* A full ring, and a device that never comes to its end: it is told, or asked, once for many buffers. */
 static void told_seldom(void **state)
 {
@@ -1212,4 +1243,5 @@ TEST_PROGRAM(OVER_VARIANTS(every_way_at_once), OVER_VARIANTS(across_the_wrap), L
              OVER_VARIANTS(an_index_beyond_what_was_posted), OVER_VARIANTS(an_id_that_changes),
              OVER_VARIANTS(elements_are_read_once), OVER_VARIANTS(after_a_bad_frame), OVER_VARIANTS(needs_reset),
              OVER_VARIANTS(refusals), OVER_VARIANTS(told_in_time), OVER_VARIANTS(told_at_the_end_of_a_batch),
-             OVER_VARIANTS(told_seldom), IN_VARIANT(no_wake_up_is_lost, 0), IN_VARIANT(no_wake_up_is_lost, 3))
+             OVER_VARIANTS(told_by_the_quick_peek), OVER_VARIANTS(told_seldom), IN_VARIANT(no_wake_up_is_lost, 0),
+             IN_VARIANT(no_wake_up_is_lost, 3))
