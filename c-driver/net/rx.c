@@ -195,10 +195,10 @@ static VIRTIO_NOINLINE int32_t settle(struct virtio_net *net, uint16_t before, b
     /* Callers that ask rx_ready before they look again see what came after this, because that reads used.idx after it. */
     if (VIRTIO_UNLIKELY(ring->interrupts) && left <= 0)
         vn_ring_arm(ring);
-    if (left <= 0)
-        ring_supply(ring, &net->device.transport);
     if (ring_is_stale(ring, before))
         vn_ring_refresh(ring);
+    if (left <= 0)
+        ring_supply(ring, &net->device.transport);
     if (!moved && vn_ring_idle(ring, &net->device.transport, NET_RX_PATIENCE))
         vn_net_look_at_status(net, ring);
     if (ring->published == ring->avail_index)
@@ -439,8 +439,8 @@ static int32_t peek_external(struct virtio_net *net, struct virtio_net_packet *p
         bytes += packets[done].length;
     counter_add(&net->rx.frames, done);
     counter_add(&net->rx.bytes, bytes);
-    if (VIRTIO_LIKELY(done != 0 && done == wanted) && (VIRTIO_LIKELY(!ring->interrupts) || done < ready) &&
-        VIRTIO_LIKELY(!ring_is_stale(ring, before)))
+    bool last = done == ready && (VIRTIO_UNLIKELY(ring->interrupts) || ring_may_starve(ring));
+    if (VIRTIO_LIKELY(done != 0 && done == wanted) && !last && VIRTIO_LIKELY(!ring_is_stale(ring, before)))
         return (int32_t)done;
     return receive(net, 0, 0, packets, count, WAY_LEND, done, element);
 }
@@ -917,7 +917,8 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
     struct virtio_slot *slots = net_rx_slots(net);
     uint16_t avail_index = ring->avail_index;
     uint16_t next = (uint16_t)(avail_index + 1);
-    uint16_t number = slots[avail_index & ring->slot_mask].order;
+    uint32_t mask = ring->slot_mask;
+    uint16_t number = slots[avail_index & mask].order;
     struct virtio_slot *slot = &slots[number];
     if (VIRTIO_UNLIKELY(!slot_is_free(slot)))
         return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
@@ -931,8 +932,8 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
     descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
     descriptor->next = 0;
     ring_publish_next(ring, next);
-    /* The device is told when it has used all that it is known to know: here, or by ring_supply. */
-    if (VIRTIO_LIKELY(ring_is_supplied(ring)))
+    /* The device is told before it has used all that it is known to know: here while it is awake, or at last by ring_supply. */
+    if (VIRTIO_LIKELY(ring_is_supplied(ring, mask / 2)))
         return number;
     return ring_tell(ring, &net->device.transport, next, (state & VIRTIO_RING_EVENT) != 0, false, number);
 }

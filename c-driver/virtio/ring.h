@@ -353,11 +353,17 @@ VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring, bool event_index, uint1
     return false;
 }
 
-/* Whether the device has buffers still of which it is known that it was told, or was awake, as far as the driver has seen: it
- * cannot sleep before it has used those, and the driver sees that it has. */
-VIRTIO_INLINE bool ring_is_supplied(const struct virtio_ring *ring)
+/* Whether the device has more than `some` buffers still of which it is known that it was told, or was awake, as far as the
+ * driver has seen: it cannot sleep before it has used those, and the driver sees that it has. */
+VIRTIO_INLINE bool ring_is_supplied(const struct virtio_ring *ring, uint32_t some)
 {
-    return ring_is_before(ring->used_index, ring->decided);
+    return ring_is_before((uint16_t)(ring->used_index + some), ring->decided);
+}
+
+/* Whether it may sleep, and lack others. */
+VIRTIO_INLINE bool ring_may_starve(const struct virtio_ring *ring)
+{
+    return VIRTIO_UNLIKELY(ring->decided != ring->published) && !ring_is_supplied(ring, 0);
 }
 
 /* A notification that the caller of the driver makes as soon as it has the result: all but the store to the register. It counts
@@ -390,7 +396,7 @@ VIRTIO_INLINE int32_t ring_tell(struct virtio_ring *ring, const struct virtio_tr
 /* Whoever has taken the last buffer that was used, as far as can be seen, tells the device of others where it may not know. */
 VIRTIO_INLINE void ring_supply(struct virtio_ring *ring, const struct virtio_transport *transport)
 {
-    if (VIRTIO_UNLIKELY(ring->decided != ring->published) && !ring_is_supplied(ring))
+    if (ring_may_starve(ring))
         vn_ring_kick(ring, transport);
 }
 
