@@ -830,8 +830,8 @@ struct virtio_net_reaped virtio_net_tx_reap_one(struct virtio_net *net, uint32_t
     if (VIRTIO_UNLIKELY(ring->published == before) || ring_is_stale_at(after) || shared_load_acquire16(used_idx) != after ||
         VIRTIO_UNLIKELY(shared_load32(id) != number))
         VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
-    /* One that comes before this interrupts nobody: the call that finds none looks again after asking (look_for_completions). Where
-     * nothing else is in flight there is none, and what is posted next is published behind this. */
+    /* One that comes before this interrupts nobody: the call that finds none looks again after asking (look_for_completions).
+     * Where nothing else is in flight there is none, and what is posted next is published behind this. */
     if ((state & VIRTIO_RING_EVENT) != 0 && ring->interrupts)
         ring_rearm(ring, mask, after);
     slot->length = 0;
