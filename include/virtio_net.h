@@ -582,14 +582,15 @@ int32_t virtio_net_rx_take(struct virtio_net *net, uint32_t queue_pair, struct v
  * element was bad, which statistics.rx_dropped_short, _long or _header counts, or the buffer was lost in a reset, which none
  * of them does. Frames come while the driver runs; lost buffers in every state but closed. Errors: NOT_READY where the device
  * has filled none; SLOT where the next is another's, the slot is held already, or the direction has a pool; STATE where the
- * driver does not run; NEEDS_RESET where the queue is broken. After an error nothing has ended. Where there is none for long,
- * call virtio_net_rx_peek, which repeats a notification. Group: receive. */
+ * driver does not run; NEEDS_RESET where the queue is broken. After an error nothing has ended. May notify the device of buffers
+ * that virtio_net_rx_post_one has posted. Where there is none for long, call virtio_net_rx_peek, which repeats a notification.
+ * Group: receive. */
 int32_t virtio_net_rx_take_one(struct virtio_net *net, uint32_t queue_pair, uint32_t slot, uint64_t *cookie);
 
 /* What virtio_net_rx_take_next returns. It never grows. */
 struct virtio_net_taken {
     int32_t length;  /* bytes, or 0 or an error, as virtio_net_rx_take_one returns them */
-    int32_t next;    /* the slot that virtio_net_rx_next would tell; negative: it was not looked for, ask that */
+    int32_t next;    /* the slot that virtio_net_rx_next would tell; negative: not known, ask that, as there may be one */
     uint64_t cookie; /* 0 after an error */
 };
 
@@ -603,16 +604,15 @@ uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, 
 
 /* Posts empty memory of the caller. Of each packet `data`, `device_address`, `length` (bytes for the frame, 1514 at least),
  * `cookie` and `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's
- * too. The memory belongs to the device until virtio_net_rx_peek, virtio_net_rx_reap, virtio_net_rx_take or
- * virtio_net_rx_take_one returns the cookie. The first slots
- * posted after init are 0, 1, 2 … in order. Errors: BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have
+ * too. The memory belongs to the device until virtio_net_rx_peek, virtio_net_rx_reap, virtio_net_rx_take,
+ * virtio_net_rx_take_one or virtio_net_rx_take_next returns the cookie. The first slots posted after init are 0, 1, 2 … in order. Errors: BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have
  * all slots), UNSUPPORTED, DMA_ADDRESS. */
 int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 
-/* virtio_net_rx_post for one buffer, without a packet. Returns its slot. The device is told of it when it has used those that it
- * knows of: by a later call, which may be the one that takes the last of them. flags: VIRTIO_NET_NO_KICK. Errors: those of
- * virtio_net_rx_post. */
+/* virtio_net_rx_post for one buffer, without a packet. Returns its slot. The device may be told of it by this call, or, while it
+ * has others, by a later one: a post, or the call that takes the last of those. flags: VIRTIO_NET_NO_KICK; a later call without
+ * the flag need not be the one that tells then. Errors: those of virtio_net_rx_post. */
 int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie);
 
@@ -650,8 +650,9 @@ enum {
 /* Asks for an interrupt at the next completion of the directions in `which`. Returns the directions that have completions
  * waiting: those may never interrupt, so handle them now. After an interrupt the driver asks for the next one by itself, in
  * the call that comes to the end of the queue: receive, receive_burst or rx_peek until it returns 0 or less than asked for, or
- * until virtio_net_rx_ready returns 0; rx_take_one until that or virtio_net_rx_next returns NOT_READY; tx_reap once, tx_reap_one
- * and tx_next until NOT_READY. flags: 0. Group: that of each direction named (transmit, receive). Errors: as transmit. */
+ * until virtio_net_rx_ready returns 0; rx_take_one and rx_take_next until that or virtio_net_rx_next returns NOT_READY; tx_reap
+ * once, tx_reap_one and tx_next until NOT_READY. flags: 0. Group: that of each direction named (transmit, receive). Errors: as
+ * transmit. */
 int32_t virtio_net_irq_enable(struct virtio_net *net, uint32_t queue_pair, uint32_t which, uint32_t flags);
 
 /* Asks for none. Group and errors: likewise. */

@@ -932,7 +932,7 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
     descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
     descriptor->next = 0;
     ring_publish_next(ring, next);
-    /* The device is told before it has used all that it is known to know: here while it is awake, or at last by ring_supply. */
+    /* The device is told while it has some that it is known to know: here, or by ring_supply when the driver has the last. */
     if (VIRTIO_LIKELY(ring_is_supplied(ring, mask / 2)))
         return number;
     return ring_tell(ring, &net->device.transport, next, (state & VIRTIO_RING_EVENT) != 0, false, number);

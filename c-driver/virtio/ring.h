@@ -347,9 +347,9 @@ VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring, bool event_index, uint1
     barrier_full();
     if (VIRTIO_UNLIKELY(ring_wishes(ring, event_index, before, fresh)))
         return true;
-    bool busy = (uint16_t)(shared_load16(ring->used_idx) - before) >= fresh;
-    if (VIRTIO_LIKELY(busy))
-        ring->decided = published;
+    uint16_t used = shared_load16(ring->used_idx);
+    bool busy = (uint16_t)(used - before) >= fresh;
+    ring->decided = busy ? published : used; /* what was used the device knew of */
     return false;
 }
 
@@ -417,7 +417,7 @@ VIRTIO_INLINE bool ring_is_undecided(const struct virtio_ring *ring)
     if (VIRTIO_LIKELY(ring->decided == ring->published))
         return false;
     uint16_t used = shared_load16(ring->used_idx);
-    return used != ring->published && !ring_is_before(used, ring->decided);
+    return (uint16_t)(used - ring->decided) < (uint16_t)(ring->published - ring->decided);
 }
 
 /* Whether such a device sleeps: its wish can be seen by now, and nobody has answered it. */

@@ -58,7 +58,7 @@ fn buffers<const N: usize>() -> Vec<Box<[u8]>> {
 
 /// Lets the driver wait for a frame on a thread of its own, while `act` is called until it has done its part. A wait without end
 /// is a failure, not a hang.
-fn wait_beside<const N: usize>(
+pub fn wait_beside<const N: usize>(
     plug: &Arc<Machine>,
     mut net: Raw<N>,
     mut memory: Vec<u8>,

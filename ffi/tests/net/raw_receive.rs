@@ -1,8 +1,8 @@
 //! Receiving by the drop-in `VirtIONetRaw`: what it remembers of the next filled buffer from one call to the next.
 
 use crate::device::{FakeTransport, HEADER_ROOM, KINDS, Kind, RX, Random, TX, frame, machine};
+use crate::raw::wait_beside;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 use virtio_drivers::Error;
 use virtio_net_c::VirtIONetRaw;
 
@@ -304,17 +304,8 @@ fn waiting_after_bursts() {
         }
         let mut waited = vec![0; 1526];
         for number in 0..8 {
-            let outcome = std::thread::scope(|scope| {
-                let card = &card;
-                let limit = Instant::now() + Duration::from_secs(20);
-                let deliver = move || {
-                    while !card.deliver(&frame(90, number)) && Instant::now() < limit {
-                        std::thread::yield_now();
-                    }
-                };
-                scope.spawn(deliver);
-                net.receive_wait(&mut waited)
-            });
+            let outcome;
+            (net, waited, outcome) = wait_beside(&plug, net, waited, || card.deliver(&frame(90, number)));
             let (header, length) = outcome.unwrap();
             assert_eq!(waited[header..header + length], frame(90, number), "{}", kind.name);
             assert_eq!(poll(&net), None);
