@@ -603,10 +603,10 @@ struct virtio_net_taken virtio_net_rx_take_next(struct virtio_net *net, uint32_t
 uint8_t *virtio_net_rx_frame(const struct virtio_net *net, uint32_t queue_pair, uint32_t slot);
 
 /* Posts empty memory of the caller. Of each packet `data`, `device_address`, `length` (bytes for the frame, 1514 at least),
- * `cookie` and `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's
- * too. The memory belongs to the device until virtio_net_rx_peek, virtio_net_rx_reap, virtio_net_rx_take,
- * virtio_net_rx_take_one or virtio_net_rx_take_next returns the cookie. The first slots posted after init are 0, 1, 2 … in order. Errors: BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have
- * all slots), UNSUPPORTED, DMA_ADDRESS. */
+ * `cookie` and `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's too. The
+ * memory belongs to the device until virtio_net_rx_peek, virtio_net_rx_reap, virtio_net_rx_take, virtio_net_rx_take_one or
+ * virtio_net_rx_take_next returns the cookie. The first slots posted after init are 0, 1, 2 … in order. Errors:
+ * BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have all slots), UNSUPPORTED, DMA_ADDRESS. */
 int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
                            uint32_t count);
 

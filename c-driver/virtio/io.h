@@ -84,8 +84,8 @@ VIRTIO_INLINE void virtio_model_fetched(const volatile void *address, unsigned w
 }
 #endif
 
-/* An access that is one, whole, and need be ordered against no other: a relaxed atomic one. gcc spends an instruction more on each
- * of those (the sum of an address, a zero-extension) than on a volatile one, which is the same instruction otherwise. */
+/* An access that is one, whole, and need be ordered against no other: a relaxed atomic one. gcc spends an instruction more on
+ * each of those (the sum of an address, a zero-extension) than on a volatile one, which is the same instruction otherwise. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define LOAD_RELAXED(type, address)         (*(const volatile type *)(address))
 #define STORE_RELAXED(type, address, value) (void)(*(volatile type *)(address) = (value))

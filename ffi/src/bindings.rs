@@ -1082,10 +1082,10 @@ unsafe extern "C" {
         slot: u32,
     ) -> *mut u8;
     /** Posts empty memory of the caller. Of each packet `data`, `device_address`, `length` (bytes for the frame, 1514 at least),
- `cookie` and `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's
- too. The memory belongs to the device until virtio_net_rx_peek, virtio_net_rx_reap, virtio_net_rx_take,
- virtio_net_rx_take_one or virtio_net_rx_take_next returns the cookie. The first slots posted after init are 0, 1, 2 … in order. Errors: BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have
- all slots), UNSUPPORTED, DMA_ADDRESS.*/
+ `cookie` and `flags` (0) are read; `slot` is written. The info.header_length bytes in front of `data` are the device's too. The
+ memory belongs to the device until virtio_net_rx_peek, virtio_net_rx_reap, virtio_net_rx_take, virtio_net_rx_take_one or
+ virtio_net_rx_take_next returns the cookie. The first slots posted after init are 0, 1, 2 … in order. Errors:
+ BUFFER_TOO_SMALL, QUEUE_FULL (always so with a pool, whose buffers have all slots), UNSUPPORTED, DMA_ADDRESS.*/
     pub fn virtio_net_rx_post(
         net: *mut virtio_net,
         queue_pair: u32,

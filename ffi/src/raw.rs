@@ -163,8 +163,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
     }
 
     /// Whether [`Self::transmit_begin`] has a slot, as far as can be told without a look. Those of completed requests are taken
-    /// until [`Self::transmit_complete`]. True where the device was reset, too: the next request brings it up again, and is refused
-    /// with `QueueFull` where all slots are lost requests that nobody has completed.
+    /// until [`Self::transmit_complete`]. True where the device was reset, too: the next request brings it up again, and is
+    /// refused with `QueueFull` where all slots are lost requests that nobody has completed.
     pub fn can_send(&self) -> bool {
         // Where less is in flight than `send` has posted, a buffer of its own has come back.
         self.net.tx_free() > usize::from(self.told.is_some())
