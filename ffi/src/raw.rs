@@ -507,7 +507,11 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         let mut looked = false;
         loop {
             match checked(self.told.0.slot) {
-                Ok(slot) if self.own.has(slot) => self.take_own_back().ok()?,
+                Ok(slot) if self.own.set_free(slot) => {}
+                Ok(slot) if self.own.has(slot) => {
+                    self.leave_told();
+                    self.take_long_back();
+                }
                 Ok(slot) => return Some(slot),
                 // What it had comes back now, if it confirms the reset.
                 Err(_) if !self.net.is_usable() && self.reset() == Reset::Done => {}
@@ -538,7 +542,8 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         Ok(())
     }
 
-    /// Ends the transmit request of a slot that has come back and is not one of `send`.
+    /// Ends the transmit request of a slot that has come back and is not one of `send`. Its length is not told: who calls this
+    /// ends the request at once, with the caller's buffer at hand.
     fn take_sent(&mut self, slot: u16) -> Option<Told> {
         if self.own.has(slot) {
             return None;

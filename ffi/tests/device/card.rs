@@ -373,12 +373,18 @@ impl Card {
             inner.awake[queue] = true;
             ring.disable_notification(memory).unwrap();
         }
+        let mut more = false;
         while inner.awake[queue] {
             if let Some(chain) = ring.pop_descriptor_chain(memory) {
                 let head = chain.head_index();
                 return Some((head, chain.collect()));
             }
-            inner.awake[queue] = ring.enable_notification(memory).unwrap();
+            if more {
+                self.machine.fault("an avail.idx that is further than the ring is long");
+                return None;
+            }
+            more = ring.enable_notification(memory).unwrap();
+            inner.awake[queue] = more;
         }
         None
     }

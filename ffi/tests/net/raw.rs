@@ -915,9 +915,13 @@ struct Told<const N: usize> {
     open: Vec<Option<(u32, Box<[u8]>)>>,
     /// Numbers of frames that the card has finished.
     finished: Vec<u32>,
-    /// Frames of `send` that it has not.
+    /// Numbers of requests that it had when it was reset.
+    lost: Vec<u32>,
+    /// Frames of `send` that it has not finished.
     copies: usize,
     next: u32,
+    /// It broke a rule, and nothing was posted since.
+    is_reset: bool,
 }
 
 impl<const N: usize> Told<N> {
@@ -925,7 +929,19 @@ impl<const N: usize> Told<N> {
         let (plug, card) = machine(kind);
         let net = raw(&card);
         let open = (0..N).map(|_| None).collect();
-        Self { net, card, plug, random: Random(N as u64), open, finished: Vec::new(), copies: 0, next: 0 }
+        let (finished, lost) = (Vec::new(), Vec::new());
+        Self {
+            net,
+            card,
+            plug,
+            random: Random(N as u64),
+            open,
+            finished,
+            lost,
+            copies: 0,
+            next: 0,
+            is_reset: false,
+        }
     }
 
     fn requests(&self) -> usize {
@@ -938,7 +954,9 @@ impl<const N: usize> Told<N> {
 
     fn begin(&mut self) {
         let buffer = with_header(&self.net, &frame(900, self.next));
-        let promised = self.net.can_send();
+        // Of a device that was reset nothing is known before it is up again.
+        let promised = self.net.can_send() && !self.is_reset;
+        self.is_reset = false;
         match begin(&mut self.net, &buffer) {
             Ok(token) => {
                 let before = self.open[usize::from(token)].replace((self.next, buffer));
@@ -955,9 +973,24 @@ impl<const N: usize> Told<N> {
     fn send(&mut self) {
         if !self.is_full() && self.copies < COPIES {
             self.net.send(&frame(60, self.next)).unwrap();
+            self.is_reset = false;
             self.copies += 1;
             self.next += 1;
         }
+    }
+
+    /// The device breaks a rule while it has a frame, and the driver notices.
+    fn break_a_rule(&mut self) {
+        let with_card = |number: &u32| !self.finished.contains(number) && !self.lost.contains(number);
+        let begun: Vec<u32> = self.open.iter().flatten().map(|(number, _)| *number).filter(with_card).collect();
+        if begun.len() + self.copies == 0 {
+            return;
+        }
+        self.card.forge(TX, 77, 0);
+        assert_eq!(complete(&mut self.net, N as u16, &[]), Err(Error::NotReady));
+        self.lost.extend(begun);
+        self.copies = 0;
+        self.is_reset = true;
     }
 
     fn finish(&mut self) {
@@ -969,8 +1002,12 @@ impl<const N: usize> Told<N> {
         }
     }
 
+    fn is_lost(&self, token: usize) -> bool {
+        self.open[token].as_ref().is_some_and(|(number, _)| self.lost.contains(number))
+    }
+
     fn is_done(&self, token: usize) -> bool {
-        self.open[token].as_ref().is_some_and(|(number, _)| self.finished.contains(number))
+        self.is_lost(token) || self.open[token].as_ref().is_some_and(|(number, _)| self.finished.contains(number))
     }
 
     fn poll(&mut self) {
@@ -993,11 +1030,12 @@ impl<const N: usize> Told<N> {
     }
 
     fn complete(&mut self, token: usize) {
-        let is_done = self.is_done(token);
+        let (is_done, is_lost) = (self.is_done(token), self.is_lost(token));
         let unshared = shares(&self.plug).1;
         let buffer = self.open[token].as_ref().map_or(&[][..], |(_, buffer)| buffer);
-        let outcome = complete(&mut self.net, token as u16, buffer);
-        assert_eq!(outcome, if is_done { Ok(0) } else { Err(Error::NotReady) });
+        let outcome = if is_lost { Err(Error::IoError) } else { Ok(0) };
+        let expected = if is_done { outcome } else { Err(Error::NotReady) };
+        assert_eq!(complete(&mut self.net, token as u16, buffer), expected);
         assert_eq!(shares(&self.plug).1 - unshared, usize::from(is_done));
         if is_done {
             self.open[token] = None;
@@ -1006,20 +1044,21 @@ impl<const N: usize> Told<N> {
 
     fn run(mut self) {
         for _ in 0..3000 {
-            match self.random.below(8) {
-                0 | 1 => self.begin(),
-                2 => self.send(),
-                3 | 4 => self.finish(),
-                5 | 6 => self.poll(),
+            match self.random.below(128) {
+                0..32 => self.begin(),
+                32..48 => self.send(),
+                48..80 => self.finish(),
+                80..112 => self.poll(),
+                112 => self.break_a_rule(),
                 _ => {
                     let token = self.random.below(N);
                     self.complete(token);
                 }
             }
             assert_eq!(self.plug.live().1, self.requests());
-            assert!(!self.net.can_send() || !self.is_full());
+            assert!(!self.net.can_send() || !self.is_full() || self.is_reset);
         }
-        assert!(self.next > 100 && self.net.stats().queues_broken == 0);
+        assert!(self.next > 100 && self.net.stats().queues_broken > 1);
         // The end finds some told, some that have come back, and some that have not.
         let Self { plug, net, open, .. } = self;
         drop(net);
@@ -1125,6 +1164,33 @@ fn a_reset_that_hangs_beside_a_request_that_was_told_of() {
             assert_eq!(complete(&mut net, *token, buffer), Err(Error::IoError));
         }
         assert_eq!(plug.live().1, 0);
+    }
+}
+
+/// The same for what came back behind frames of `send`, short and long ones.
+#[test]
+fn a_reset_that_hangs_behind_copies() {
+    for kind in [MODERN, LEGACY] {
+        let (plug, card) = machine(kind);
+        let mut net = raw::<4>(&card);
+        net.send(&frame(60, 1)).unwrap();
+        net.send(&frame(9000, 2)).unwrap();
+        let open = begin_all(&mut net, 3..5);
+        for _ in 0..3 {
+            assert!(card.take());
+            card.finish(0);
+        }
+        assert_eq!(complete(&mut net, open[1].0, &open[1].1), Err(Error::NotReady));
+        card.change(|config| config.resets = 0);
+        card.forge(TX, 77, 0);
+        assert_eq!(net.poll_transmit(), Some(open[0].0), "{}", kind.name);
+        assert_eq!(complete(&mut net, open[0].0, &open[0].1), Ok(0));
+        assert_eq!((net.poll_transmit(), plug.live().1), (None, 1));
+        card.change(|config| config.resets = usize::MAX);
+        assert_eq!(net.poll_transmit(), Some(open[1].0));
+        assert_eq!(complete(&mut net, open[1].0, &open[1].1), Err(Error::IoError));
+        drop(net);
+        assert_eq!(plug.live(), (0, 0));
     }
 }
 
