@@ -749,7 +749,7 @@ int32_t virtio_net_link(struct virtio_net *net)
     if (net->state != VIRTIO_NET_STATE_RUNNING)
         return VIRTIO_NET_ERROR_STATE;
     int32_t code = read_link(net);
-    return code < 0 ? code : flag_read(&net->link_up);
+    return code < 0 ? code : (int32_t)flag_read(&net->link_up);
 }
 
 VIRTIO_SMALL_END

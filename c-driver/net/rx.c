@@ -32,7 +32,7 @@ VIRTIO_SMALL void vn_net_rx_fill(struct virtio_net *net)
             sync_for_device(net, slots[slot].data, ring->buffer_length);
         ring_commit(ring);
     }
-    (void)vn_ring_publish(ring, &net->device.transport, false, VIRTIO_NET_SUCCESS);
+    (void)vn_ring_publish(VIRTIO_NET_SUCCESS, &net->device.transport, VIRTIO_NET_NO_KICK, ring);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- examining */
@@ -203,7 +203,7 @@ static VIRTIO_NOINLINE int32_t settle(struct virtio_net *net, uint16_t before, b
         vn_net_look_at_status(net, ring);
     if (ring->published == ring->avail_index)
         return result;
-    return vn_ring_publish(ring, &net->device.transport, true, result);
+    return vn_ring_publish(result, &net->device.transport, 0, ring);
 }
 
 /* Every way of receiving, one frame after the other. The first `done` frames were taken quickly, and counted; `element` is the
@@ -394,7 +394,7 @@ VIRTIO_INLINE int32_t receive_quickly(struct virtio_net *net, uint32_t queue_pai
         /* After the last element the interrupt must be asked for. */
         if (VIRTIO_LIKELY(done == wanted) && (VIRTIO_LIKELY(!net->rx.ring.interrupts) || done < ready) &&
             VIRTIO_LIKELY(!ring_is_stale(&net->rx.ring, before)))
-            return way == WAY_LEND ? (int32_t)done : vn_ring_publish(&net->rx.ring, &net->device.transport, true, (int32_t)done);
+            return way == WAY_LEND ? (int32_t)done : vn_ring_publish((int32_t)done, &net->device.transport, 0, &net->rx.ring);
     }
     return receive(net, queue_pair, flags, packets, count, way, done, element);
 }
@@ -469,7 +469,7 @@ VIRTIO_INLINE int32_t received(struct virtio_net *net, uint32_t length)
     pass(&net->rx.ring, 1, WAY_COPY);
     counter_add(&net->rx.frames, 1);
     counter_add(&net->rx.bytes, length);
-    return vn_ring_publish(&net->rx.ring, &net->device.transport, true, (int32_t)length);
+    return vn_ring_publish((int32_t)length, &net->device.transport, 0, &net->rx.ring);
 }
 
 /* A frame that was taken but for its bytes. */
@@ -540,7 +540,7 @@ static VIRTIO_NOINLINE int32_t release(struct virtio_net *net, uint32_t queue_pa
     int32_t result = done == 0 && count != 0 ? VIRTIO_NET_ERROR_SLOT : (int32_t)done;
     if (!ring_is_usable(ring) || ring->published == ring->avail_index)
         return result;
-    return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, result);
+    return vn_ring_publish(result, &net->device.transport, flags, ring);
 }
 
 /* The slot of a packet, and a step to that of the next packet of an array: as a number, since a pointer must not be stepped to
@@ -583,7 +583,7 @@ int32_t virtio_net_rx_release(struct virtio_net *net, uint32_t queue_pair, uint3
         uint32_t held = ring->held;
         done = release_runs(ring, packets, count < held ? count : held);
         if (VIRTIO_LIKELY(done == count))
-            return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, (int32_t)done);
+            return vn_ring_publish((int32_t)done, &net->device.transport, flags, ring);
     }
     if (net != NULL && packets != NULL && (queue_pair | (flags & ~RX_FLAGS)) == 0 && ring_is_bare(&net->rx.ring))
         while (done < count && release_external(&net->rx.ring, packets[done].slot))
@@ -733,7 +733,7 @@ static VIRTIO_NOINLINE struct virtio_net_taken take_next_slowly(struct virtio_ne
 }
 
 /* By two words, as they are returned. */
-VIRTIO_INLINE struct virtio_net_taken describe(uint32_t length, uint32_t next, uint64_t cookie)
+VIRTIO_INLINE struct virtio_net_taken describe(size_t length, uint32_t next, uint64_t cookie)
 {
     const struct net_words words = {length | (uint64_t)next << 32, cookie};
     struct virtio_net_taken taken;
@@ -748,7 +748,7 @@ VIRTIO_INLINE uint16_t see(struct virtio_ring *ring, uint16_t counter)
 {
     uint16_t next = (uint16_t)(counter + 1);
     uint16_t posted = ring_usable_by_device(ring);
-    uint16_t seen = shared_load_acquire16(ring->used_idx);
+    uint16_t seen = (uint16_t)shared_load_acquire16(ring->used_idx);
     if (VIRTIO_UNLIKELY((uint16_t)(seen - next) >= posted) || ring_is_stale_at(next)) /* none, or more than were posted */
         return counter;
     if (VIRTIO_UNLIKELY(((seen ^ counter) & ~(RING_REFRESH_INTERVAL - 1)) != 0))
@@ -758,7 +758,7 @@ VIRTIO_INLINE uint16_t see(struct virtio_ring *ring, uint16_t counter)
 }
 
 /* The last element that was seen is taken: asks for the next interrupt, and tells the device of buffers. */
-static VIRTIO_NOINLINE struct virtio_net_taken took_last(struct virtio_net *net, struct virtio_net_taken taken)
+static VIRTIO_NOINLINE struct virtio_net_taken took_last(struct virtio_net *net, size_t length, uint64_t cookie)
 {
     struct virtio_ring *ring = &net->rx.ring;
     if (ring->event_index && ring->interrupts) {
@@ -766,7 +766,7 @@ static VIRTIO_NOINLINE struct virtio_net_taken took_last(struct virtio_net *net,
         barrier_full(); /* who asks for the next frame afterwards sees one that came before this */
     }
     ring_supply(ring, &net->device.transport);
-    return taken;
+    return describe(length, UNKNOWN, cookie);
 }
 
 struct virtio_net_taken virtio_net_rx_take_next(struct virtio_net *net, uint32_t queue_pair, uint32_t slot)
@@ -775,23 +775,24 @@ struct virtio_net_taken virtio_net_rx_take_next(struct virtio_net *net, uint32_t
         VIRTIO_TAIL return take_next_slowly(net, queue_pair, slot);
     struct net_rx *rx = &net->rx;
     struct virtio_ring *ring = &rx->ring;
-    uint8_t state = flag_read(&ring->usable);
+    uint32_t state = flag_read(&ring->usable);
     if (VIRTIO_UNLIKELY((state & VIRTIO_RING_BARE) == 0))
         VIRTIO_TAIL return take_next_slowly(net, queue_pair, slot);
     /* What is the driver's own is read first: after a look at the device's memory a compiler would read it again. */
     uint32_t mask = ring->slot_mask;
     uint16_t counter = ring->used_index;
-    uint16_t next = (uint16_t)(counter + 1);
+    uint32_t next = counter + 1u; /* the lower half of it */
     const struct virtq_used_element *elements = ring_used(ring)->ring;
     struct virtio_slot *slots = net_rx_slots(net);
-    uint16_t number = slots[counter & mask].order;
-    uint16_t following = slots[next & mask].order;
+    size_t number = slots[counter & mask].order;
+    VIRTIO_OPAQUE(number);
+    uint32_t following = slots[next & mask].order;
     struct virtio_slot *oldest = &slots[number];
     uint32_t header_length = ring->header_length;
     uint32_t room = (uint16_t)oldest->length - ETHERNET_HEADER_BYTES;
     uint64_t cookie = oldest->cookie;
     uint16_t seen = ring->seen;
-    if (VIRTIO_UNLIKELY((ring->held | (number ^ slot)) != 0))
+    if (VIRTIO_UNLIKELY((ring->held | ((uint32_t)number ^ slot)) != 0))
         VIRTIO_TAIL return take_next_slowly(net, queue_pair, slot);
     if (!ring_is_before(counter, seen)) {
         seen = see(ring, counter);
@@ -802,9 +803,10 @@ struct virtio_net_taken virtio_net_rx_take_next(struct virtio_net *net, uint32_t
     uint32_t id = 0;
     uint32_t used_length = 0;
     shared_load32_pair(&words, &id, &used_length);
-    uint32_t length = used_length - header_length;
+    size_t length = used_length - header_length;
+    VIRTIO_OPAQUE(length);
     enum header header = HEADER_UNREAD;
-    if (VIRTIO_LIKELY(id == slot) && VIRTIO_LIKELY(length - ETHERNET_HEADER_BYTES <= room)) {
+    if (VIRTIO_LIKELY(id == slot) && VIRTIO_LIKELY((uint32_t)length - ETHERNET_HEADER_BYTES <= room)) {
         bool trusted = (state & VIRTIO_RING_TRUSTED) != 0;
         header = trusted || header_is_plain(oldest->data - header_length, false) ? HEADER_PLAIN : HEADER_UNUSABLE;
     }
@@ -813,12 +815,14 @@ struct virtio_net_taken virtio_net_rx_take_next(struct virtio_net *net, uint32_t
         VIRTIO_TAIL return take_next_slowly(net, queue_pair, slot);
     }
     oldest->length = 0;
-    ring->used_index = next;
+    ring->used_index = (uint16_t)next;
     counter_add(&rx->frames, 1);
     counter_add(&rx->bytes, length);
-    if (VIRTIO_UNLIKELY(seen == next))
-        return took_last(net, describe(length, UNKNOWN, cookie));
-    return describe(length, shared_load32(&elements[next & mask].id) == following ? following : UNKNOWN, cookie);
+    if (VIRTIO_UNLIKELY(seen == (uint16_t)next))
+        return took_last(net, length, cookie);
+    uint32_t told = shared_load32(&elements[next & mask].id) == following ? following : UNKNOWN;
+    VIRTIO_OPAQUE(told);
+    return describe(length, told, cookie);
 }
 
 VIRTIO_SMALL bool vn_net_rx_due(const struct virtio_net *net)
@@ -890,7 +894,7 @@ int32_t virtio_net_rx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
     }
     if (done == 0)
         return code;
-    return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, (int32_t)done);
+    return vn_ring_publish((int32_t)done, &net->device.transport, flags, ring);
 }
 
 static VIRTIO_COLD int32_t post_slowly(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, uint8_t *frame,
@@ -908,7 +912,7 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
     if (VIRTIO_UNLIKELY(net == NULL || frame == NULL || (queue_pair | flags) != 0))
         return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
     struct virtio_ring *ring = &net->rx.ring;
-    uint8_t state = flag_read(&ring->usable);
+    uint32_t state = flag_read(&ring->usable);
     uint32_t header_length = ring->header_length;
     uint64_t address = device_address - header_length;
     if (VIRTIO_UNLIKELY((state & VIRTIO_RING_SETTLED) == 0) || VIRTIO_UNLIKELY(net_may_wrap(address)) ||
@@ -916,13 +920,15 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
         return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
     struct virtio_slot *slots = net_rx_slots(net);
     uint16_t avail_index = ring->avail_index;
-    uint16_t next = (uint16_t)(avail_index + 1);
+    uint32_t next = avail_index + 1u; /* the lower half of it */
     uint32_t mask = ring->slot_mask;
-    uint16_t number = slots[avail_index & mask].order;
+    size_t number = slots[avail_index & mask].order;
+    VIRTIO_OPAQUE(number);
     struct virtio_slot *slot = &slots[number];
     if (VIRTIO_UNLIKELY(!slot_is_free(slot)))
         return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
     struct virtq_descriptor *descriptor = &ring->descriptors[number];
+    VIRTIO_OPAQUE(descriptor);
     slot->cookie = cookie;
     slot->data = frame;
     slot->device_address = device_address;
@@ -931,11 +937,11 @@ int32_t virtio_net_rx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
     descriptor->length = header_length + length;
     descriptor->flags = VIRTQ_DESCRIPTOR_WRITE;
     descriptor->next = 0;
-    ring_publish_next(ring, next);
+    ring_publish_next(ring, (uint16_t)next);
     /* The device is told while it has some that it is known to know: here, or by ring_supply when the driver has the last. */
     if (VIRTIO_LIKELY(ring_is_supplied(ring, mask / 2)))
-        return number;
-    return ring_tell(ring, &net->device.transport, next, (state & VIRTIO_RING_EVENT) != 0, false, number);
+        return (int32_t)number;
+    return ring_tell(ring, &net->device.transport, (uint16_t)next, (state & VIRTIO_RING_EVENT) != 0, false, (int32_t)number);
 }
 
 int32_t virtio_net_rx_flush(struct virtio_net *net, uint32_t queue_pair, uint32_t flags)

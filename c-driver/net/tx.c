@@ -41,13 +41,17 @@ VIRTIO_INLINE void retire(struct virtio_ring *ring, struct virtio_slot *slots, u
  * length is left out: devices get that of a transmit buffer wrong, and nothing depends on it. */
 VIRTIO_INLINE uint32_t in_order(const struct virtio_ring *ring, const struct virtio_slot *slots, uint32_t ready, uint32_t *id)
 {
-    const struct virtq_used_element *element = ring_used_element(ring, ring->used_index);
+    const uint32_t *word = &ring_used_element(ring, ring->used_index)->id;
     const struct virtio_slot *position = &slots[ring->used_index & ring->slot_mask];
     uint32_t run = ring_run(ring, ring->used_index, ready);
-    uint32_t count = 0;
-    while (count < run && (*id = shared_load32(&element[count].id)) == position[count].order)
-        count++;
-    return count;
+    for (uint32_t count = 0; count < run; count++) {
+        *id = shared_load32(word);
+        word += sizeof(struct virtq_used_element) / sizeof *word;
+        VIRTIO_STEPPED(word);
+        if (*id != ring_next_slot(&position))
+            return count;
+    }
+    return run;
 }
 
 int32_t vn_net_tx_collect(struct virtio_net *net)
@@ -228,7 +232,7 @@ VIRTIO_INLINE int32_t finish(struct virtio_net *net, uint32_t flags, int32_t res
 {
     counter_add(&net->tx.frames, frames);
     counter_add(&net->tx.bytes, bytes);
-    return vn_ring_publish(&net->tx.ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, result);
+    return vn_ring_publish(result, &net->device.transport, flags, &net->tx.ring);
 }
 
 /* Every way of sending, one frame after the other. The first `done` frames, of `bytes`, were posted quickly. */
@@ -394,16 +398,16 @@ VIRTIO_INLINE bool can_take(const struct virtio_net *net, const void *frames, ui
 
 /* Whether frames in memory of the caller can be posted quickly: one descriptor is all, and the next free slot is at
  * avail_index. */
-VIRTIO_INLINE bool can_post(const struct virtio_ring *ring, uint8_t state)
+VIRTIO_INLINE bool can_post(const struct virtio_ring *ring, uint32_t state)
 {
     return (state & VIRTIO_RING_BARE) != 0 ||
            ((state & VIRTIO_RING_PLAIN) != 0 && ring->layout == VIRTIO_LAYOUT_ONE && VIRTIO_LIKELY(ring->reserved == 0));
 }
 
-/* Fills the next descriptor, for a slot that is free, which it returns; negative where anything is unusual, which `transmit`
- * looks after. */
-VIRTIO_INLINE int32_t post_external_quickly(struct virtio_net *net, const struct virtio_net_packet *packet, uint16_t avail_index,
-                                            bool pooled)
+/* Fills the next descriptor, for a slot that is free, which is told. False where anything is unusual, which `transmit` looks
+ * after. */
+VIRTIO_INLINE bool post_external_quickly(struct virtio_net *net, const struct virtio_net_packet *packet, uint16_t avail_index,
+                                         bool pooled, size_t *slot)
 {
     struct virtio_ring *ring = &net->tx.ring;
     struct virtio_slot *slots = net_tx_slots(net);
@@ -413,17 +417,19 @@ VIRTIO_INLINE int32_t post_external_quickly(struct virtio_net *net, const struct
     if (VIRTIO_UNLIKELY(length - ETHERNET_HEADER_BYTES > net->tx.max_frame - ETHERNET_HEADER_BYTES) ||
         VIRTIO_UNLIKELY((packet->flags & ~(uint32_t)VIRTIO_NET_PACKET_HAS_HEADER) != 0) ||
         VIRTIO_UNLIKELY(packet->data == NULL) || VIRTIO_UNLIKELY(net_may_wrap(address)))
-        return -1;
-    uint16_t number = slots[avail_index & ring->slot_mask].order;
+        return false;
+    size_t number = slots[avail_index & ring->slot_mask].order;
+    VIRTIO_OPAQUE(number);
     if (pooled ? VIRTIO_UNLIKELY(ring_is_full(ring)) : VIRTIO_UNLIKELY(!slot_is_free(&slots[number])))
-        return -1;
+        return false;
     struct virtq_descriptor *descriptor = &ring->descriptors[number];
     keep_external(ring, &slots[number], packet, pooled);
     descriptor->address = address;
     descriptor->length = header_length + length;
     descriptor->flags = 0;
     descriptor->next = 0;
-    return number;
+    *slot = number;
+    return true;
 }
 
 int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t flags, struct virtio_net_packet *packets,
@@ -435,8 +441,8 @@ int32_t virtio_net_tx_post(struct virtio_net *net, uint32_t queue_pair, uint32_t
         can_post(&net->tx.ring, flag_read(&net->tx.ring.usable))) {
         struct virtio_ring *ring = &net->tx.ring;
         for (; done < count; done++) {
-            int32_t slot = post_external_quickly(net, &packets[done], ring->avail_index, ring->pooled);
-            if (VIRTIO_UNLIKELY(slot < 0))
+            size_t slot = 0;
+            if (VIRTIO_UNLIKELY(!post_external_quickly(net, &packets[done], ring->avail_index, ring->pooled, &slot)))
                 break;
             ring_hand_over(ring);
             packets[done].slot = (uint16_t)slot;
@@ -470,49 +476,56 @@ int32_t virtio_net_tx_post_one(struct virtio_net *net, uint32_t queue_pair, uint
 {
     if (VIRTIO_LIKELY(net != NULL && frame != NULL && (queue_pair | (flags & ~POST_FLAGS)) == 0)) {
         struct virtio_ring *ring = &net->tx.ring;
-        uint8_t state = flag_read(&ring->usable);
+        uint32_t state = flag_read(&ring->usable);
         if (can_post(ring, state)) {
             struct virtio_net_packet packet;
             net_describe_external(&packet, frame, length, device_address, cookie, flags & (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
             uint16_t avail_index = ring->avail_index;
-            int32_t slot = post_external_quickly(net, &packet, avail_index, (state & VIRTIO_RING_BARE) == 0);
-            if (VIRTIO_LIKELY(slot >= 0)) {
+            size_t slot = 0;
+            if (VIRTIO_LIKELY(post_external_quickly(net, &packet, avail_index, (state & VIRTIO_RING_BARE) == 0, &slot))) {
                 counter_add(&net->tx.frames, 1);
                 counter_add(&net->tx.bytes, length);
                 uint16_t next = (uint16_t)(avail_index + 1);
                 ring->avail_index = next;
                 if (VIRTIO_UNLIKELY(ring->unsettled != 0) || VIRTIO_UNLIKELY((flags & VIRTIO_NET_NO_KICK) != 0))
-                    return vn_ring_publish(ring, &net->device.transport, (flags & VIRTIO_NET_NO_KICK) == 0, slot);
+                    return vn_ring_publish((int32_t)slot, &net->device.transport, flags, ring);
                 ring_publish_next(ring, next);
                 return ring_tell(ring, &net->device.transport, next, (state & VIRTIO_RING_EVENT) != 0,
-                                 (flags & VIRTIO_NET_OWN_KICK) != 0, slot);
+                                 (flags & VIRTIO_NET_OWN_KICK) != 0, (int32_t)slot);
             }
         }
     }
     return post_slowly(net, queue_pair, flags, frame, length, device_address, cookie);
 }
 
+/* With the arguments where the caller has them. */
+static VIRTIO_COLD int32_t post_raw_slowly(struct virtio_net *net, uint32_t queue_pair, uint8_t *frame, uint32_t length,
+                                           uint64_t device_address, uint64_t cookie)
+{
+    const uint32_t flags = (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER | (uint32_t)VIRTIO_NET_OWN_KICK;
+    return virtio_net_tx_post_one(net, queue_pair, flags, frame, length, device_address, cookie);
+}
+
 int32_t virtio_net_tx_post_raw(struct virtio_net *net, uint32_t queue_pair, uint8_t *frame, uint32_t length,
                                uint64_t device_address, uint64_t cookie)
 {
-    const uint32_t flags = (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER | (uint32_t)VIRTIO_NET_OWN_KICK;
     if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
-        return virtio_net_tx_post_one(net, queue_pair, flags, frame, length, device_address, cookie);
+        return post_raw_slowly(net, queue_pair, frame, length, device_address, cookie);
     struct virtio_ring *ring = &net->tx.ring;
-    uint8_t state = flag_read(&ring->usable);
+    uint32_t state = flag_read(&ring->usable);
     if (VIRTIO_UNLIKELY((state & VIRTIO_RING_SETTLED) == 0))
-        return virtio_net_tx_post_one(net, queue_pair, flags, frame, length, device_address, cookie);
+        return post_raw_slowly(net, queue_pair, frame, length, device_address, cookie);
     struct virtio_net_packet packet;
     net_describe_external(&packet, frame, length, device_address, cookie, (uint32_t)VIRTIO_NET_PACKET_HAS_HEADER);
     uint16_t avail_index = ring->avail_index;
-    uint16_t next = (uint16_t)(avail_index + 1);
-    int32_t slot = post_external_quickly(net, &packet, avail_index, false);
-    if (VIRTIO_UNLIKELY(slot < 0))
-        return virtio_net_tx_post_one(net, queue_pair, flags, frame, length, device_address, cookie);
+    uint32_t next = avail_index + 1u; /* the lower half of it */
+    size_t slot = 0;
+    if (VIRTIO_UNLIKELY(!post_external_quickly(net, &packet, avail_index, false, &slot)))
+        return post_raw_slowly(net, queue_pair, frame, length, device_address, cookie);
     counter_add(&net->tx.frames, 1);
     counter_add(&net->tx.bytes, length);
-    ring_publish_next(ring, next);
-    return ring_tell(ring, &net->device.transport, next, (state & VIRTIO_RING_EVENT) != 0, true, slot);
+    ring_publish_next(ring, (uint16_t)next);
+    return ring_tell(ring, &net->device.transport, (uint16_t)next, (state & VIRTIO_RING_EVENT) != 0, true, (int32_t)slot);
 }
 
 int32_t virtio_net_send_burst(struct virtio_net *net, uint32_t queue_pair, uint32_t flags,
@@ -792,9 +805,10 @@ static VIRTIO_NOINLINE struct virtio_net_reaped reap_one_slowly(struct virtio_ne
 }
 
 /* What there is to tell of a slot of a bare ring. */
-VIRTIO_INLINE struct virtio_net_reaped describe(uint16_t number, uint32_t length_and_flags, uint64_t cookie)
+VIRTIO_INLINE struct virtio_net_reaped describe(size_t number, uint32_t length_and_flags, uint64_t cookie)
 {
-    const struct net_words words = {number | (uint64_t)length_and_flags << 32, cookie};
+    struct net_words words = {number | (uint64_t)length_and_flags << 32, cookie};
+    VIRTIO_OPAQUE(words.low);
     struct virtio_net_reaped reaped;
     _Static_assert(sizeof reaped == sizeof words && offsetof(struct virtio_net_reaped, length_and_flags) == 4, "two words");
     __builtin_memcpy(&reaped, &words, sizeof reaped);
@@ -806,7 +820,7 @@ struct virtio_net_reaped virtio_net_tx_reap_one(struct virtio_net *net, uint32_t
     if (VIRTIO_UNLIKELY(net == NULL || queue_pair != 0))
         VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
     struct virtio_ring *ring = &net->tx.ring;
-    uint8_t state = flag_read(&ring->usable);
+    uint32_t state = flag_read(&ring->usable);
     if (VIRTIO_UNLIKELY((state & VIRTIO_RING_BARE) == 0))
         VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
     /* All that is the driver's own is read before used.idx, after which a compiler would read it again. */
@@ -814,29 +828,30 @@ struct virtio_net_reaped virtio_net_tx_reap_one(struct virtio_net *net, uint32_t
     uint16_t mask = ring->slot_mask;
     uint16_t before = ring->used_index;
     uint16_t held = ring->held;
-    uint16_t number = slots[(uint16_t)(before - held) & mask].order;
+    size_t number = slots[(uint16_t)(before - held) & mask].order;
+    VIRTIO_OPAQUE(number);
     struct virtio_slot *slot = &slots[number];
     uint32_t length = slot->length;
     uint64_t cookie = slot->cookie;
     if (held != 0) {
         ring->held = (uint16_t)(held - 1);
-        slot->length = 0;
-        return describe(number, length, cookie);
+    } else {
+        /* One that has come back alone. */
+        uint32_t after = before + 1u; /* the lower half of it */
+        const uint16_t *used_idx = ring->used_idx;
+        const uint32_t *id = &ring_bare_element(ring, before)->id;
+        if (VIRTIO_UNLIKELY(ring->published == before) || ring_is_stale_at((uint16_t)after) ||
+            shared_load_acquire16(used_idx) != (uint16_t)after || VIRTIO_UNLIKELY(shared_load32(id) != (uint32_t)number))
+            VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
+        /* One that comes before this interrupts nobody: the call that finds none looks again after asking
+         * (look_for_completions). Where nothing else is in flight there is none, and what is posted next is published behind
+         * this. */
+        if ((state & VIRTIO_RING_EVENT) != 0 && ring->interrupts)
+            ring_rearm(ring, mask, (uint16_t)after);
+        ring->used_index = (uint16_t)after;
+        counter_add(&net->tx.completed, 1);
     }
-    /* One that has come back alone. */
-    uint16_t after = (uint16_t)(before + 1);
-    const uint16_t *used_idx = ring->used_idx;
-    const uint32_t *id = &ring_bare_element(ring, before)->id;
-    if (VIRTIO_UNLIKELY(ring->published == before) || ring_is_stale_at(after) || shared_load_acquire16(used_idx) != after ||
-        VIRTIO_UNLIKELY(shared_load32(id) != number))
-        VIRTIO_TAIL return reap_one_slowly(net, queue_pair);
-    /* One that comes before this interrupts nobody: the call that finds none looks again after asking (look_for_completions).
-     * Where nothing else is in flight there is none, and what is posted next is published behind this. */
-    if ((state & VIRTIO_RING_EVENT) != 0 && ring->interrupts)
-        ring_rearm(ring, mask, after);
     slot->length = 0;
-    ring->used_index = after;
-    counter_add(&net->tx.completed, 1);
     return describe(number, length, cookie);
 }
 

@@ -139,10 +139,8 @@ static void copy_by_words(uint8_t *to, const uint8_t *from, uint32_t bytes)
     }
     uint32_t shift = VIRTIO_UNALIGNED_ACCESS ? 0 : (uint32_t)((uintptr_t)from & 7);
     if (shift == 0) {
-        for (uint32_t blocks = bytes / (2 * COPY_SHORT); blocks != 0; blocks--) {
-            copy_step(&to, &from, COPY_SHORT);
-            copy_step(&to, &from, COPY_SHORT);
-        }
+        for (uint32_t blocks = bytes / (2 * COPY_SHORT); blocks != 0; blocks--)
+            copy_step(&to, &from, 2 * COPY_SHORT);
         copy_words(to, from, bytes % (2 * COPY_SHORT));
         return;
     }

@@ -74,10 +74,20 @@ VIRTIO_INLINE void copy_16_step(uint8_t **to, const uint8_t **from, uint32_t blo
 #endif
 }
 
-/* A block of 16, 32, 64 or 128 bytes, and a step over it. */
+/* A block of 16, 32, 64, 128 or 256 bytes, and a step over it. */
 VIRTIO_INLINE void copy_step(uint8_t **to, const uint8_t **from, uint32_t block)
 {
     copy_16_step(to, from, block);
+    if (block >= 256) {
+        copy_16(*to - 240, *from - 240);
+        copy_16(*to - 224, *from - 224);
+        copy_16(*to - 208, *from - 208);
+        copy_16(*to - 192, *from - 192);
+        copy_16(*to - 176, *from - 176);
+        copy_16(*to - 160, *from - 160);
+        copy_16(*to - 144, *from - 144);
+        copy_16(*to - 128, *from - 128);
+    }
     if (block >= 128) {
         copy_16(*to - 112, *from - 112);
         copy_16(*to - 96, *from - 96);

@@ -53,6 +53,15 @@
 #define VIRTIO_STEPPED(pointer) ((void)(pointer))
 #endif
 
+/* Hides from gcc where a value comes from, where what it makes of that is an instruction more on Arm: it clears the upper bits of
+ * an index of 16 bits for each address again, takes constants out of accesses that could hold them, and puts the two halves of a
+ * result together before it has to. */
+#if defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__)
+#define VIRTIO_OPAQUE(value) __asm__ volatile("" : "+r"(value))
+#else
+#define VIRTIO_OPAQUE(value) ((void)(value))
+#endif
+
 /* In front of a return that ends with a call of the same type, where clang would come back for a structure, and make a frame for
  * that in front of everything. */
 #if defined(__clang__) && (defined(__aarch64__) || defined(__x86_64__))
@@ -96,17 +105,57 @@ VIRTIO_INLINE void virtio_model_fetched(const volatile void *address, unsigned w
 
 /* -------------------------------------------------------------------------------------------------- shared memory */
 
-VIRTIO_INLINE uint16_t shared_load_acquire16(const uint16_t *address)
+/* A load of 16 or 8 bits leaves zeros above them. gcc does not know that of one that is volatile or atomic, on aarch64: it clears
+ * them by an instruction more. */
+#if defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__) && !defined(VIRTIO_MODEL)
+VIRTIO_INLINE uint32_t load_half(const uint16_t *address)
 {
-    uint16_t value = atomic_load_explicit((const _Atomic uint16_t *)address, memory_order_acquire);
-    virtio_model_fetched(address, sizeof value);
+    uint32_t value;
+    __asm__ volatile("ldrh %w0, %1" : "=r"(value) : "m"(*address));
     return value;
 }
 
-VIRTIO_INLINE uint16_t shared_load16(const uint16_t *address)
+VIRTIO_INLINE uint32_t load_half_acquire(const uint16_t *address)
 {
-    uint16_t value = LOAD_RELAXED(uint16_t, address);
-    virtio_model_fetched(address, sizeof value);
+    uint32_t value;
+    __asm__ volatile("ldarh %w0, %1" : "=r"(value) : "Q"(*address) : "memory");
+    return value;
+}
+
+VIRTIO_INLINE uint32_t load_byte(const uint8_t *address)
+{
+    uint32_t value;
+    __asm__ volatile("ldrb %w0, %1" : "=r"(value) : "m"(*address));
+    return value;
+}
+#else
+VIRTIO_INLINE uint32_t load_half(const uint16_t *address)
+{
+    return LOAD_RELAXED(uint16_t, address);
+}
+
+VIRTIO_INLINE uint32_t load_half_acquire(const uint16_t *address)
+{
+    return atomic_load_explicit((const _Atomic uint16_t *)address, memory_order_acquire);
+}
+
+VIRTIO_INLINE uint32_t load_byte(const uint8_t *address)
+{
+    return LOAD_RELAXED(uint8_t, address);
+}
+#endif
+
+VIRTIO_INLINE uint32_t shared_load_acquire16(const uint16_t *address)
+{
+    uint32_t value = load_half_acquire(address);
+    virtio_model_fetched(address, sizeof *address);
+    return value;
+}
+
+VIRTIO_INLINE uint32_t shared_load16(const uint16_t *address)
+{
+    uint32_t value = load_half(address);
+    virtio_model_fetched(address, sizeof *address);
     return value;
 }
 
@@ -149,9 +198,9 @@ VIRTIO_INLINE void shared_store16(uint16_t *address, uint16_t value)
 }
 
 /* A byte that one thread writes and any may read. */
-VIRTIO_INLINE uint8_t flag_read(const uint8_t *flag)
+VIRTIO_INLINE uint32_t flag_read(const uint8_t *flag)
 {
-    return LOAD_RELAXED(uint8_t, flag);
+    return load_byte(flag);
 }
 
 VIRTIO_INLINE void flag_write(uint8_t *flag, uint8_t value)

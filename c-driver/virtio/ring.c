@@ -29,19 +29,19 @@ VIRTIO_INLINE void name(struct virtio_ring *ring)
         unsettled = (uint16_t)(unsettled - (unsettled != 0));
     }
     ring->unsettled = unsettled;
-    uint8_t state = flag_read(&ring->usable);
+    uint32_t state = flag_read(&ring->usable);
     if (unsettled == 0 && (state & VIRTIO_RING_BARE) != 0)
-        flag_write(&ring->usable, state | VIRTIO_RING_SETTLED);
+        flag_write(&ring->usable, (uint8_t)(state | VIRTIO_RING_SETTLED));
 }
 
 /* 2.7.13.1 to 2.7.13.3: the device sees the entries before it sees the index. Release also keeps the reads of a receive
  * buffer before the device's next write to it, which a write barrier would not. */
-int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport *transport, bool kick, int32_t result)
+int32_t vn_ring_publish(int32_t result, const struct virtio_transport *transport, uint32_t flags, struct virtio_ring *ring)
 {
     name(ring);
     ring->published = ring->avail_index;
     shared_store_release16(ring->avail_idx, ring->published);
-    if (VIRTIO_LIKELY(kick) && ring_decide(ring, ring->event_index, ring->published))
+    if (VIRTIO_LIKELY((flags & VIRTIO_NET_NO_KICK) == 0) && ring_decide(ring, ring->event_index, ring->published))
         return vn_ring_notify(ring, transport, result);
     return result;
 }
@@ -65,5 +65,5 @@ void vn_ring_swap(struct virtio_ring *ring, uint16_t slot, uint16_t position)
     slots[from].order = other;
     slots[other].position = from;
     ring->unsettled = ring_entries(ring);
-    flag_write(&ring->usable, flag_read(&ring->usable) & (uint8_t)~VIRTIO_RING_SETTLED);
+    flag_write(&ring->usable, (uint8_t)(flag_read(&ring->usable) & ~VIRTIO_RING_SETTLED));
 }

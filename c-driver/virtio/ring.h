@@ -319,9 +319,10 @@ VIRTIO_INLINE void set_frame_length(const struct frame_lengths *lengths, uint16_
 int32_t vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport, int32_t result) VIRTIO_HIDDEN;
 /* Notifies the device of what was published, where it wants to be told of it. Returns 1 where it did, else 0. */
 int32_t vn_ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport) VIRTIO_HIDDEN;
-/* Publishes what was handed over, and with `kick` does the same. Returns `result`. */
-int32_t vn_ring_publish(struct virtio_ring *ring, const struct virtio_transport *transport, bool kick,
-                        int32_t result) VIRTIO_HIDDEN;
+/* Publishes what was handed over, and without VIRTIO_NET_NO_KICK in `flags` does the same. Returns `result`. The arguments are in
+ * the order that the interface's calls have theirs in, so that few change registers on the way. */
+int32_t vn_ring_publish(int32_t result, const struct virtio_transport *transport, uint32_t flags,
+                        struct virtio_ring *ring) VIRTIO_HIDDEN;
 
 /* Whether the device wants to be told of any of the `fresh` entries from index `before` on, as far as its wish can be seen. */
 VIRTIO_INLINE bool ring_wishes(const struct virtio_ring *ring, bool event_index, uint16_t before, uint16_t fresh)
@@ -347,7 +348,7 @@ VIRTIO_INLINE bool ring_decide(struct virtio_ring *ring, bool event_index, uint1
     barrier_full();
     if (VIRTIO_UNLIKELY(ring_wishes(ring, event_index, before, fresh)))
         return true;
-    uint16_t used = shared_load16(ring->used_idx);
+    uint16_t used = (uint16_t)shared_load16(ring->used_idx);
     bool busy = (uint16_t)(used - before) >= fresh;
     ring->decided = busy ? published : used; /* what was used the device knew of */
     return false;
@@ -416,7 +417,7 @@ VIRTIO_INLINE bool ring_is_undecided(const struct virtio_ring *ring)
 {
     if (VIRTIO_LIKELY(ring->decided == ring->published))
         return false;
-    uint16_t used = shared_load16(ring->used_idx);
+    uint16_t used = (uint16_t)shared_load16(ring->used_idx);
     return (uint16_t)(used - ring->decided) < (uint16_t)(ring->published - ring->decided);
 }
 
@@ -475,10 +476,14 @@ VIRTIO_INLINE const struct virtq_used_element *ring_used_element(const struct vi
     return &ring_used(ring)->ring[counter & ring->ring_mask];
 }
 
-/* The same of a bare ring, which has as many entries as slots: a position and its element are found by one index. */
+/* The same of a bare ring, which has as many entries as slots: a position and its element are found by one index. From used_idx,
+ * so that what lies between is a part of the access. */
 VIRTIO_INLINE const struct virtq_used_element *ring_bare_element(const struct virtio_ring *ring, uint16_t counter)
 {
-    return &ring_used(ring)->ring[counter & ring->slot_mask];
+    size_t bytes = (size_t)(counter & ring->slot_mask) * sizeof(struct virtq_used_element);
+    const uint8_t *place = (const uint8_t *)ring->used_idx + bytes;
+    VIRTIO_OPAQUE(place);
+    return (const void *)(place + (offsetof(struct virtq_used, ring) - offsetof(struct virtq_used, index)));
 }
 
 /* Whether it is time for vn_ring_refresh, where used_index was `before` at the start of a call that took something. */

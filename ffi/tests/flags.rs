@@ -57,7 +57,9 @@ fn each_machine_has_its_own() {
 #[test]
 fn gcc_gets_no_flag_of_clang() {
     let flags = target(RISCV64, &[]).flags(false).unwrap();
-    has(&flags, &["-march=rv64imafdc"], &["--target", "-nostdlibinc", "-mno-outline"]);
+    has(&flags, &["-march=rv64imafdc"], &["--target", "-nostdlibinc", "-mno-outline", "--param"]);
+    has(&target(AARCH64, &[]).flags(false).unwrap(), &["--param=logical-op-non-short-circuit=0"], &["--target"]);
+    has(&target(AARCH64, &[]).flags(true).unwrap(), &["--target=aarch64-unknown-none"], &["--param"]);
     let flags = target(RISCV64, &[]).flags(true).unwrap();
     has(&flags, &["-march=rv64imafdc", "-nostdlibinc", "-mno-outline"], &[]);
 }

@@ -42,6 +42,8 @@ fn compile(name: &str, sources: &[&str], flags: &[&str]) {
     }
     if build.get_compiler().is_like_clang() {
         build.flag("--target=aarch64-unknown-none").flag("-nostdlibinc");
+    } else {
+        build.flag("--param=logical-op-non-short-circuit=0");
     }
     for flag in COMMON.iter().chain(flags) {
         build.flag(flag);
