@@ -339,6 +339,30 @@ static void drained_ring_is_announced(void **state)
     take_down(f);
 }
 
+/* The same for buffers given back in place, and for a burst that is copied. */
+static void drained_ring_is_announced_by_bursts(void **state)
+{
+    struct fixture *f = *state;
+    bring_up(f);
+    for (uint32_t round = 0; round < 100; round++) {
+        for (uint64_t i = 0; i < 16; i++)
+            deliver(f, 60, i);
+        model_poll(f->model, MODEL_RX);
+        uint64_t notified = atomic_load(&f->model->queue[MODEL_RX].notifications);
+        if (round % 2 == 0) {
+            assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, f->packets, 16), 16);
+            assert_int_equal(atomic_load(&f->model->queue[MODEL_RX].notifications), notified);
+            assert_int_equal(virtio_net_rx_release(f->net, 0, 0, f->packets, 16), 16);
+        } else {
+            buffers_for_burst(f, 16, 1536);
+            assert_int_equal(virtio_net_receive_burst(f->net, 0, 0, f->packets, 16), 16);
+        }
+        assert_int_equal(atomic_load(&f->model->queue[MODEL_RX].notifications), notified + 1);
+    }
+    assert_int_equal(statistics_of(f).rx_rekicks, 0);
+    take_down(f);
+}
+
 static void deferred_notification(void **state)
 {
     struct fixture *f = *state;
@@ -398,4 +422,5 @@ TEST_PROGRAM(OVER_VARIANTS(every_length), OVER_VARIANTS(buffer_too_small), OVER_
              OVER_VARIANTS(burst_with_small_buffer), OVER_VARIANTS(peek_all_then_release), OVER_VARIANTS(release_in_any_order),
              OVER_VARIANTS(foreign_slots), OVER_VARIANTS(frame_of_a_slot), OVER_VARIANTS(next_slot), OVER_VARIANTS(due),
              OVER_VARIANTS(mixed_calls), OVER_VARIANTS(headroom), OVER_VARIANTS(drained_ring_is_announced),
-             OVER_VARIANTS(deferred_notification), OVER_VARIANTS(first_fill), OVER_VARIANTS(always_one_more))
+             OVER_VARIANTS(drained_ring_is_announced_by_bursts), OVER_VARIANTS(deferred_notification), OVER_VARIANTS(first_fill),
+             OVER_VARIANTS(always_one_more))
