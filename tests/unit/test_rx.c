@@ -320,16 +320,22 @@ static void headroom(void **state)
 
 /* -------------------------------------------------------------------------------------------------------- notifications */
 
+/* Fills all 16 buffers, so that the device asks to be told of the next one. Returns how often it was told by now. */
+static uint64_t fill_all(struct fixture *f)
+{
+    for (uint64_t i = 0; i < 16; i++)
+        deliver(f, 60, i);
+    model_poll(f->model, MODEL_RX);
+    return atomic_load(&f->model->queue[MODEL_RX].notifications);
+}
+
 /* A device that ran out of buffers asks for the next one: giving one back must notify it. */
 static void drained_ring_is_announced(void **state)
 {
     struct fixture *f = *state;
     bring_up(f);
     for (uint32_t round = 0; round < 100; round++) {
-        for (uint64_t i = 0; i < 16; i++)
-            deliver(f, 60, i);
-        model_poll(f->model, MODEL_RX);
-        uint64_t notified = atomic_load(&f->model->queue[MODEL_RX].notifications);
+        uint64_t notified = fill_all(f);
         assert_received(f, 60, 0);
         assert_int_equal(atomic_load(&f->model->queue[MODEL_RX].notifications), notified + 1);
         for (uint64_t i = 1; i < 16; i++)
@@ -345,10 +351,7 @@ static void drained_ring_is_announced_by_bursts(void **state)
     struct fixture *f = *state;
     bring_up(f);
     for (uint32_t round = 0; round < 100; round++) {
-        for (uint64_t i = 0; i < 16; i++)
-            deliver(f, 60, i);
-        model_poll(f->model, MODEL_RX);
-        uint64_t notified = atomic_load(&f->model->queue[MODEL_RX].notifications);
+        uint64_t notified = fill_all(f);
         if (round % 2 == 0) {
             assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, f->packets, 16), 16);
             assert_int_equal(atomic_load(&f->model->queue[MODEL_RX].notifications), notified);
@@ -367,10 +370,7 @@ static void deferred_notification(void **state)
 {
     struct fixture *f = *state;
     bring_up(f);
-    for (uint64_t i = 0; i < 16; i++)
-        deliver(f, 60, i);
-    model_poll(f->model, MODEL_RX);
-    uint64_t notified = atomic_load(&f->model->queue[MODEL_RX].notifications);
+    uint64_t notified = fill_all(f);
     assert_int_equal(virtio_net_rx_peek(f->net, 0, 0, f->packets, 16), 16);
     assert_int_equal(virtio_net_rx_release(f->net, 0, VIRTIO_NET_NO_KICK, f->packets, 16), 16);
     assert_int_equal(atomic_load(&f->model->queue[MODEL_RX].notifications), notified);
