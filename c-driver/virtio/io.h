@@ -55,7 +55,7 @@
 
 /* Hides from gcc where a value comes from, where what it makes of that is an instruction more on Arm: it clears the upper bits of
  * an index of 16 bits for each address again, takes constants out of accesses that could hold them, and puts the two halves of a
- * result together before it has to. */
+ * result together before it has to. Volatile, so that it stays where it is: one instruction less in one call. */
 #if defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__)
 #define VIRTIO_OPAQUE(value) __asm__ volatile("" : "+r"(value))
 #else

@@ -319,8 +319,8 @@ VIRTIO_INLINE void set_frame_length(const struct frame_lengths *lengths, uint16_
 int32_t vn_ring_notify(struct virtio_ring *ring, const struct virtio_transport *transport, int32_t result) VIRTIO_HIDDEN;
 /* Notifies the device of what was published, where it wants to be told of it. Returns 1 where it did, else 0. */
 int32_t vn_ring_kick(struct virtio_ring *ring, const struct virtio_transport *transport) VIRTIO_HIDDEN;
-/* Publishes what was handed over, and without VIRTIO_NET_NO_KICK in `flags` does the same. Returns `result`. The arguments are in
- * the order that the interface's calls have theirs in, so that few change registers on the way. */
+/* Publishes what was handed over, and without VIRTIO_NET_NO_KICK in `flags` does the same. Returns `result`. It is
+ * first, where it will be returned, and `flags` is third, as in the calls that end with this: both stay in their registers. */
 int32_t vn_ring_publish(int32_t result, const struct virtio_transport *transport, uint32_t flags,
                         struct virtio_ring *ring) VIRTIO_HIDDEN;
 

@@ -508,7 +508,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> VirtIONetRaw<H, T, QUEUE_SIZ
         loop {
             match checked(self.told.0.slot) {
                 Ok(slot) if self.own.set_free(slot) => {}
-                Ok(slot) if self.own.has(slot) => {
+                Ok(slot) if self.own.is_long(slot) => {
                     self.leave_told();
                     self.take_long_back();
                 }
@@ -721,7 +721,7 @@ impl<H: Hal, T: Transport, const QUEUE_SIZE: usize> Drop for VirtIONetRaw<H, T, 
         let mut packet = virtio_net_packet::default();
         // SAFETY: there is room for one packet, here and below.
         while unsafe { virtio_net_tx_reap(handle(&mut self.net), 0, 0, &mut packet, 1) } == 1 {
-            if self.own.has_long() && self.own.long_slot == packet.slot {
+            if self.own.is_long(packet.slot) {
                 // SAFETY: the driver has given it back.
                 unsafe { self.free_long(&packet) };
             } else if !self.own.has(packet.slot) {
@@ -939,7 +939,7 @@ impl OwnBuffers {
 
     /// Whether one is posted with this slot, or a long one.
     fn has(&self, slot: u16) -> bool {
-        self.has_long() && self.long_slot == slot || self.each_posted().any(|(_, own)| own == slot)
+        self.is_long(slot) || self.each_posted().any(|(_, own)| own == slot)
     }
 
     /// Of each that is posted, but for a long one, its bit and its slot.
@@ -979,6 +979,11 @@ impl OwnBuffers {
 
     fn has_long(&self) -> bool {
         self.posted & 1 << LONG != 0
+    }
+
+    /// Whether a long one is posted with this slot.
+    fn is_long(&self, slot: u16) -> bool {
+        self.has_long() && self.long_slot == slot
     }
 
     fn set_long(&mut self, slot: u16, pages: usize) {

@@ -163,6 +163,23 @@ def test_orders_ring_accesses(preset):
     assert barriers, "no full barrier between publishing and the kick test (virtio 1.2, 2.7.13.4.1)"
 
 
+ACQUIRING = ("vn_net_tx_collect", "virtio_net_tx_reap_one", "virtio_net_receive", "virtio_net_receive_burst",
+             "virtio_net_rx_peek", "virtio_net_rx_take_next", "virtio_net_rx_ready")
+RELEASING = ("vn_ring_publish", "virtio_net_tx_post_one", "virtio_net_tx_post_raw", "virtio_net_rx_post_one")
+
+
+@pytest.mark.parametrize("preset", AARCH64)
+def test_orders_ring_accesses_of_each_call(preset):
+    """Each of the quick ways, too: used.idx by an acquire, and between avail.idx and the peer's event a full barrier. Those of
+    gcc are written by hand, for this machine alone."""
+    code = output("llvm-objdump-19", "--disassemble", "--no-show-raw-insn", archive(preset))
+    functions = dict(re.findall(r"^[0-9a-f]+ <(\w+)>:\n(.*?)(?=^[0-9a-f]+ <|\Z)", code, re.MULTILINE | re.DOTALL))
+    for name in ACQUIRING:
+        assert re.search(r"\tldap?rh\t", functions[name]), name
+    for name in RELEASING:
+        assert re.search(r"\tstlrh\t.*\tdmb\tish$", functions[name], re.DOTALL | re.MULTILINE), name
+
+
 VECTOR_REGISTERS = {"aarch64": r"\t(?:[qdsv]\d+|\{ ?v\d+)", "x86_64": r"%[xyz]?mm\d|%st\b"}
 
 
